@@ -1,0 +1,55 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+  name: "embedfuse",
+  products: [
+    .library(name: "EmbedFuse", targets: ["EmbedFuse"]),
+    .executable(name: "embedfuse", targets: ["EmbedFuseCLI"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    // System libraries, each behind a shim header.
+    .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+
+    // The layers, lowest first; `make lint` holds them to this table.
+    .target(name: "CKernels"),
+    .target(name: "TensorCore", swiftSettings: strict),
+    .target(name: "Kernels", dependencies: ["TensorCore", "CKernels"], swiftSettings: strict),
+    .target(
+      name: "Checkpoints", dependencies: ["TensorCore", "Kernels", "CHDF5", "CZstd", "CXXHash"],
+      swiftSettings: strict),
+    .target(name: "Fusion", dependencies: ["TensorCore", "Kernels"], swiftSettings: strict),
+    .target(
+      name: "EmbedFuse", dependencies: ["TensorCore", "Kernels", "Checkpoints", "Fusion"],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "EmbedFuseCLI",
+      dependencies: [
+        "EmbedFuse", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: strict),
+
+    .target(
+      name: "TestSupport", dependencies: ["EmbedFuse"], path: "Tests/TestSupport",
+      swiftSettings: strict),
+    .testTarget(name: "TensorCoreTests", dependencies: ["TensorCore"], swiftSettings: strict),
+    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "FusionTests", dependencies: ["Fusion", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "EmbedFuseTests", dependencies: ["EmbedFuse", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "EmbedFuseCLITests", dependencies: ["EmbedFuseCLI", "TestSupport"], swiftSettings: strict),
+  ]
+)

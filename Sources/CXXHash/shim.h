@@ -1,0 +1,4 @@
+#ifndef EMBEDFUSE_CXXHASH_SHIM_H
+#define EMBEDFUSE_CXXHASH_SHIM_H
+#include <xxhash.h>
+#endif

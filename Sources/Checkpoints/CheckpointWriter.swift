@@ -1,0 +1,23 @@
+import TensorCore
+
+/// A checkpoint being written: blocks of tensor bytes arrive in any order from several workers at once.
+///
+/// A writer is given all tensors when it is created; nothing that it writes carries a final name before the
+/// `Publication` that it writes into is published.
+public protocol CheckpointWriter: Sendable {
+  /// The tensors being written, in the order of the file.
+  var tensors: [TensorInfo] { get }
+
+  /// The elements that one call of `write` brings for this tensor: a `BlockGrid.runLength`. The runs of a
+  /// tensor are `BlockGrid(shape).runs(of: runLength)`.
+  func runLength(of tensor: Int) -> Int
+
+  /// Takes the bytes of one run: little-endian, the tensor's element type, row-major.
+  ///
+  /// Workers may call it at the same time. They take runs in the order of tensors and runs, so a writer that
+  /// must commit in order has to hold back only as many as there are workers.
+  func write(_ bytes: RawSpan, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError)
+
+  /// Completes the files once every run has been written.
+  func finish() throws(EmbedFuseError)
+}

@@ -1,0 +1,70 @@
+import TensorCore
+
+/// Where the values of one tensor come from.
+///
+/// The streaming pass asks for ranges of elements in ascending order, each once a pass; several workers ask at
+/// the same time. An implementation therefore holds no mutable state, or guards it, and never keeps more than a
+/// block in memory.
+public protocol TensorStorage: Sendable {
+  /// Writes the elements of `range`, counted row-major from the tensor's first, into `bytes`: little-endian, of
+  /// the tensor's own element type, without gaps.
+  ///
+  /// `bytes` is exactly as long as the range. For the packed types (F4, F6) a range starts and ends at bytes.
+  ///
+  /// - Throws: `EmbedFuseError` where the file can't be read, or ends before the tensor does.
+  func read(_ range: Range<Int>, into bytes: inout MutableRawSpan) throws(EmbedFuseError)
+}
+
+/// A tensor that a checkpoint holds: its description and the way to its values.
+public struct StoredTensor: Sendable {
+  /// Name, element type, shape and size.
+  public let info: TensorInfo
+  /// The way to its values.
+  public let storage: any TensorStorage
+  /// The file that holds it, for messages.
+  public let path: String
+
+  /// A tensor stored in the file at `path`.
+  public init(info: TensorInfo, storage: any TensorStorage, path: String) {
+    self.info = info
+    self.storage = storage
+    self.path = path
+  }
+}
+
+/// An opened checkpoint: every tensor it holds, ready to be read in blocks, whatever its format.
+public struct Checkpoint: Sendable {
+  /// The formats that can be told apart, by the words that users know them by.
+  public enum Format: String, Sendable, CaseIterable {
+    /// One safetensors file, or several with an index.
+    case safetensors
+    /// One HDF5 file of datasets.
+    case hdf5
+  }
+
+  /// The path as the user named it.
+  public let path: String
+  /// How it is stored.
+  public let format: Format
+  /// The tensors, in the order of their values in the file (of several files: in the files' order).
+  public let tensors: [StoredTensor]
+  /// Text attached to the whole checkpoint (the `__metadata__` of safetensors).
+  public let metadata: [String: String]
+  /// Names that stand for other tensors here: tied weights, stored once.
+  public let aliases: [String: String]
+  /// The files read, in order: name as the user would write it and size in bytes.
+  public let files: [(path: String, byteCount: Int)]
+
+  /// A checkpoint of these tensors.
+  public init(
+    path: String, format: Format, tensors: [StoredTensor], metadata: [String: String] = [:],
+    aliases: [String: String] = [:], files: [(path: String, byteCount: Int)]
+  ) {
+    self.path = path
+    self.format = format
+    self.tensors = tensors
+    self.metadata = metadata
+    self.aliases = aliases
+    self.files = files
+  }
+}

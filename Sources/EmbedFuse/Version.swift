@@ -1,0 +1,2 @@
+/// The version of embedfuse, as manifests and `--version` give it.
+public let embedFuseVersion = "0.1.0"
