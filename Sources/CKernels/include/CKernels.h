@@ -66,4 +66,11 @@ void ck_weighted_norms(const double *x, size_t stride, size_t count, const doubl
 /// base^exponent for base >= 0, the same bits on every machine: exact for exponents 0, 1 and 2, else within a few units in the
 /// last place. 0^0 = 1; 0^negative = infinity.
 double ck_power(double base, double exponent);
+
+/// Gathers byte b of all n elements of `width` bytes into plane b of the target, for each b: the encoding of
+/// HDF5's shuffle filter. Source and target don't overlap; any alignment.
+void ck_shuffle(const void *source, void *target, size_t width, size_t n);
+
+/// The inverse of ck_shuffle.
+void ck_unshuffle(const void *source, void *target, size_t width, size_t n);
 #endif

@@ -1,0 +1,78 @@
+// The byte shuffle of HDF5's filter 2: plane b holds byte b of every element. Each width that checkpoints use has
+// its own loop with constant strides, which compilers vectorise.
+#include "CKernels.h"
+#include <string.h>
+
+// Elements are taken in tiles that stay in the first-level cache while each plane is written.
+enum { TILE = 2048 };
+
+#define SHUFFLE(WIDTH)                                                                                          \
+  static void shuffle##WIDTH(const uint8_t *restrict source, uint8_t *restrict target, size_t n) {             \
+    for (size_t start = 0; start < n; start += TILE) {                                                          \
+      size_t count = n - start < TILE ? n - start : TILE;                                                       \
+      const uint8_t *from = source + start * WIDTH;                                                             \
+      for (size_t b = 0; b < WIDTH; b++) {                                                                      \
+        uint8_t *plane = target + b * n + start;                                                                \
+        for (size_t i = 0; i < count; i++) plane[i] = from[i * WIDTH + b];                                      \
+      }                                                                                                         \
+    }                                                                                                           \
+  }
+
+SHUFFLE(2)
+SHUFFLE(4)
+SHUFFLE(8)
+
+static void unshuffle2(const uint8_t *restrict source, uint8_t *restrict target, size_t n) {
+  const uint8_t *a = source, *b = source + n;
+  for (size_t i = 0; i < n; i++) {
+    target[2 * i] = a[i];
+    target[2 * i + 1] = b[i];
+  }
+}
+
+static void unshuffle4(const uint8_t *restrict source, uint8_t *restrict target, size_t n) {
+  const uint8_t *a = source, *b = a + n, *c = b + n, *d = c + n;
+  for (size_t i = 0; i < n; i++) {
+    target[4 * i] = a[i];
+    target[4 * i + 1] = b[i];
+    target[4 * i + 2] = c[i];
+    target[4 * i + 3] = d[i];
+  }
+}
+
+static void unshuffle8(const uint8_t *restrict source, uint8_t *restrict target, size_t n) {
+  const uint8_t *p = source;
+  for (size_t i = 0; i < n; i++) {
+    uint8_t *to = target + 8 * i;
+    to[0] = p[i], to[1] = p[n + i], to[2] = p[2 * n + i], to[3] = p[3 * n + i];
+    to[4] = p[4 * n + i], to[5] = p[5 * n + i], to[6] = p[6 * n + i], to[7] = p[7 * n + i];
+  }
+}
+
+void ck_shuffle(const void *source, void *target, size_t width, size_t n) {
+  const uint8_t *from = source;
+  uint8_t *to = target;
+  switch (width) {
+    case 1: memcpy(to, from, n); return;
+    case 2: shuffle2(from, to, n); return;
+    case 4: shuffle4(from, to, n); return;
+    case 8: shuffle8(from, to, n); return;
+    default:
+      for (size_t b = 0; b < width; b++)
+        for (size_t i = 0; i < n; i++) to[b * n + i] = from[i * width + b];
+  }
+}
+
+void ck_unshuffle(const void *source, void *target, size_t width, size_t n) {
+  const uint8_t *from = source;
+  uint8_t *to = target;
+  switch (width) {
+    case 1: memcpy(to, from, n); return;
+    case 2: unshuffle2(from, to, n); return;
+    case 4: unshuffle4(from, to, n); return;
+    case 8: unshuffle8(from, to, n); return;
+    default:
+      for (size_t b = 0; b < width; b++)
+        for (size_t i = 0; i < n; i++) to[i * width + b] = from[b * n + i];
+  }
+}
