@@ -39,12 +39,12 @@ static inline void ef_h5_error_text(char *text, size_t capacity) {
   H5Eclear2(H5E_DEFAULT);
 }
 
-/// Creates a file whose bytes depend on its contents alone, for readers of HDF5 1.10 and later; links remember
-/// the order of their creation.
+/// Creates a file whose bytes depend on its contents alone, for readers of HDF5 1.10 and later.
 static inline hid_t ef_h5_create_file(const char *path) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE), file = -1;
   if (access >= 0 && creation >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_LATEST) >= 0 &&
-      H5Pset_file_locking(access, 0, 1) >= 0 && H5Pset_obj_track_times(creation, 0) >= 0)
+      H5Pset_file_locking(access, 0, 1) >= 0 && H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
+      H5Pset_obj_track_times(creation, 0) >= 0)
     file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
   if (access >= 0) H5Pclose(access);
   if (creation >= 0) H5Pclose(creation);
@@ -70,14 +70,14 @@ static inline int64_t ef_h5_userblock(hid_t file) {
   return status < 0 ? -1 : (int64_t)size;
 }
 
-/// Creates a dataset of a simple extent (a scalar where rank is 0) and the groups on its path.
+/// Creates a dataset of a simple extent (a scalar where rank is 0).
 /// With chunk dimensions it is chunked and takes zstd frames, shuffled where `shuffle` is true.
 static inline hid_t ef_h5_create_dataset(hid_t file, const char *path, hid_t type, int rank,
                                          const hsize_t *dimensions, const hsize_t *chunk, int shuffle, int level) {
   hid_t space = rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(rank, dimensions, NULL);
   hid_t link = H5Pcreate(H5P_LINK_CREATE), creation = H5Pcreate(H5P_DATASET_CREATE), dataset = -1;
   const unsigned values[1] = {(unsigned)level};
-  int ok = space >= 0 && link >= 0 && creation >= 0 && H5Pset_create_intermediate_group(link, 1) >= 0 &&
+  int ok = space >= 0 && link >= 0 && creation >= 0 &&
            H5Pset_char_encoding(link, H5T_CSET_UTF8) >= 0 && H5Pset_obj_track_times(creation, 0) >= 0 &&
            H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0;
   if (ok && chunk != NULL)

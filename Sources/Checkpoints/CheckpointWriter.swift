@@ -18,6 +18,15 @@ public protocol CheckpointWriter: Sendable {
   /// must commit in order has to hold back only as many as there are workers.
   func write(_ bytes: RawSpan, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError)
 
+  /// Lets workers that wait in `write` for an earlier run fail: to be called by a worker that will not bring a run
+  /// that it took, because reading or computing it failed.
+  func abandon()
+
   /// Completes the files once every run has been written.
   func finish() throws(EmbedFuseError)
+}
+
+extension CheckpointWriter {
+  /// Nothing, for a writer in which nobody waits.
+  public func abandon() {}
 }

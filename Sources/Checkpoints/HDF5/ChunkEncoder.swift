@@ -1,0 +1,103 @@
+import CZstd
+import Kernels
+import TensorCore
+
+/// How the chunks of a compressed checkpoint are compressed.
+public enum ChunkCompression: Sendable, Hashable {
+  /// The setting for shuffled weights: the entropy coder alone, with a table of its own for each byte plane.
+  ///
+  /// On shuffled weights zstd's match finder only spoils the statistics of the literals, so matches are all but
+  /// ruled out (level 1, minMatch 7, hashLog 6) and a block ends with each plane. That is smaller than level 19
+  /// and several times as fast as level 3.
+  case weights
+  /// A plain level of zstd, 1...22, or negative for speed.
+  case level(Int)
+
+  /// The level recorded in the file; readers ignore it.
+  var nominalLevel: Int {
+    switch self {
+    case .weights: 1
+    case .level(let level): level
+    }
+  }
+
+  /// The levels that this zstd offers.
+  public static var levels: ClosedRange<Int> { Int(ZSTD_minCLevel())...Int(ZSTD_maxCLevel()) }
+}
+
+/// Compresses chunks: byte shuffle, then one zstd frame with content size and checksum.
+///
+/// It owns a compression context and a buffer, so it serves one worker at a time; a `FreeList` hands it out.
+@safe final class ChunkEncoder: @unchecked Sendable {
+  private let context: OpaquePointer
+  private let compression: ChunkCompression
+  private var planes: [UInt8] = []
+
+  init(_ compression: ChunkCompression) throws(EmbedFuseError) {
+    guard let context = unsafe ZSTD_createCCtx() else {
+      throw EmbedFuseError(.internalError, "no memory for a zstd context")
+    }
+    unsafe self.context = unsafe context
+    self.compression = compression
+    try set(ZSTD_c_checksumFlag, 1)
+    try set(ZSTD_c_contentSizeFlag, 1)
+    switch compression {
+    case .weights:
+      try set(ZSTD_c_compressionLevel, 1)
+      try set(ZSTD_c_minMatch, 7)
+      try set(ZSTD_c_hashLog, 6)
+    case .level(let level):
+      guard ChunkCompression.levels.contains(level), level != 0 else {
+        throw EmbedFuseError(
+          .usage, "compression level \(level) is outside of \(ChunkCompression.levels)",
+          remedy: "choose a level from 1 to \(ChunkCompression.levels.upperBound), or a negative one for speed")
+      }
+      try set(ZSTD_c_compressionLevel, Int32(level))
+    }
+  }
+
+  deinit { unsafe ZSTD_freeCCtx(context) }
+
+  private func set(_ parameter: ZSTD_cParameter, _ value: Int32) throws(EmbedFuseError) {
+    let status = unsafe ZSTD_CCtx_setParameter(context, parameter, value)
+    guard ZSTD_isError(status) == 0 else { throw EmbedFuseError.zstd(status) }
+  }
+
+  /// The frame of a whole chunk, or nil where it would not be smaller than the chunk itself.
+  ///
+  /// - Parameter width: bytes of one element; 1 where nothing is to be shuffled.
+  func encode(_ chunk: RawSpan, width: Int) throws(EmbedFuseError) -> [UInt8]? {
+    guard width > 1 else { return try frame(of: chunk, parts: 1) }
+    var planes = [UInt8]()
+    swap(&planes, &self.planes)
+    defer { swap(&planes, &self.planes) }
+    if planes.count != chunk.byteCount { planes = [UInt8](repeating: 0, count: chunk.byteCount) }
+    do {
+      var target = planes.mutableSpan
+      var bytes = unsafe target.mutableBytes
+      Shuffle.split(chunk, width: width, into: &bytes)
+    }
+    return try unsafe frame(of: planes.span.bytes, parts: compression == .weights ? width : 1)
+  }
+
+  private func frame(of source: RawSpan, parts: Int) throws(EmbedFuseError) -> [UInt8]? {
+    var status = 0
+    let capacity = max(0, source.byteCount - 1)
+    let frame = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
+      unsafe status = source.withUnsafeBytes { bytes in
+        unsafe ef_zstd_compress(
+          context, bytes.baseAddress, parts, bytes.count / parts, buffer.baseAddress, capacity)
+      }
+      count = ZSTD_isError(status) == 0 ? status : 0
+    }
+    guard ZSTD_isError(status) == 0 else { throw EmbedFuseError.zstd(status) }
+    return status == 0 ? nil : frame
+  }
+}
+
+extension EmbedFuseError {
+  /// A failure inside zstd that no input can cause.
+  static func zstd(_ status: Int) -> EmbedFuseError {
+    EmbedFuseError(.internalError, "zstd: \(unsafe String(cString: ZSTD_getErrorName(status)))")
+  }
+}

@@ -1,0 +1,154 @@
+import TensorCore
+
+/// How one tensor is laid out as a dataset: its extents, and the chunks that are compressed one by one.
+///
+/// A chunk is always one contiguous range of the tensor's elements: extents of 1, then some of one axis, then whole
+/// axes. Where the runs that a `BlockGrid` gives are such ranges (matrices and vectors always), chunk and run are
+/// the same; elsewhere the writer puts chunks together from runs.
+struct ChunkLayout: Sendable, Hashable {
+  /// Bytes of a chunk that are aimed at.
+  static let targetBytes = 1 << 20
+  /// Chunks of a dataset at most, since HDF5 takes time in the square of their number to list them.
+  static let maximumCount = 1500
+  /// Tensors below this many bytes are stored as they are.
+  static let smallestBytes = 4096
+  /// Axes that HDF5 allows.
+  static let maximumRank = 32
+
+  /// The dataset's extents: the tensor's, unless `isReshaped`.
+  let dimensions: [UInt64]
+  /// The extents of a chunk, or nil for a dataset in one piece.
+  let chunkDimensions: [UInt64]?
+  /// Bytes of one stored element.
+  let width: Int
+  /// Elements of the tensor that the writer takes at a time.
+  let runLength: Int
+  /// True if each run is one chunk.
+  let runsAreChunks: Bool
+  /// True if the dataset's extents aren't the tensor's, which then are recorded beside it.
+  let isReshaped: Bool
+
+  /// Stored elements of the dataset and of a full chunk.
+  private let elementCount: Int
+  private let chunkLength: Int
+  /// Stored elements after which the sequence of chunks starts over.
+  private let period: Int
+
+  /// The layout of a tensor.
+  init(_ info: TensorInfo) {
+    let stored = Self.storedDimensions(of: info)
+    dimensions = stored.map(UInt64.init)
+    width = info.elementType.byteWidth ?? 1
+    isReshaped = stored != info.shape.dimensions
+    elementCount = info.byteCount / width
+    let grid = BlockGrid(info.shape)
+    var target = Self.targetBytes / width
+    guard info.byteCount >= Self.smallestBytes else {
+      (chunkDimensions, chunkLength, period) = (nil, elementCount, max(1, elementCount))
+      runLength = max(1, grid.elementCount, grid.runLength(target: target))
+      runsAreChunks = false
+      return
+    }
+    let extents = stored.map { Int($0) }
+    var cut = Cut(extents, grid: isReshaped ? nil : grid, target: target)
+    while cut.count > Self.maximumCount {
+      target *= 2
+      cut = Cut(extents, grid: isReshaped ? nil : grid, target: target)
+    }
+    chunkDimensions = cut.dimensions.map(UInt64.init)
+    chunkLength = cut.dimensions.reduce(1, *)
+    period = cut.period
+    runsAreChunks = cut.followsGrid
+    runLength = Self.runLength(of: info, grid: grid, target: target)
+  }
+
+  /// Bytes of a full chunk.
+  var chunkByteCount: Int { chunkLength * width }
+
+  private var chunksPerPeriod: Int { (period + chunkLength - 1) / chunkLength }
+
+  /// The number of chunks; 1 for a dataset in one piece and 0 for an empty one.
+  var count: Int { elementCount / period * chunksPerPeriod }
+
+  /// The bytes of the tensor that chunk `index` holds: fewer than `chunkByteCount` at an edge.
+  func byteRange(of index: Int) -> Range<Int> {
+    let (outer, inner) = index.quotientAndRemainder(dividingBy: chunksPerPeriod)
+    let start = outer * period + inner * chunkLength
+    return start * width..<min(start + chunkLength, (outer + 1) * period) * width
+  }
+
+  /// The chunk that holds the tensor's byte at `offset`.
+  func index(ofByte offset: Int) -> Int {
+    let (outer, inner) = (offset / width).quotientAndRemainder(dividingBy: period)
+    return outer * chunksPerPeriod + inner / chunkLength
+  }
+
+  /// The coordinates of the first element of chunk `index`.
+  func corner(of index: Int) -> [UInt64] {
+    var rest = UInt64(byteRange(of: index).lowerBound / width)
+    var result = dimensions
+    for axis in dimensions.indices.reversed() {
+      (rest, result[axis]) = rest.quotientAndRemainder(dividingBy: dimensions[axis])
+    }
+    return result
+  }
+
+  /// The bytes of the tensor that a run of its elements takes.
+  static func byteRange(of run: Range<Int>, in info: TensorInfo) -> Range<Int> {
+    let bits = info.elementType.bitWidth
+    return run.lowerBound * bits / 8..<run.upperBound * bits / 8
+  }
+
+  /// Packed elements are stored as a row of bytes; what HDF5 can't express becomes one row.
+  private static func storedDimensions(of info: TensorInfo) -> [UInt] {
+    guard let width = info.elementType.byteWidth else { return [UInt(info.byteCount)] }
+    let dimensions = info.shape.dimensions
+    let fits = dimensions.count <= maximumRank && dimensions.allSatisfy { $0 <= Int.max }
+    return fits ? dimensions : [UInt(info.byteCount / width)]
+  }
+
+  /// Runs start and end at bytes, which packed elements don't do everywhere.
+  private static func runLength(of info: TensorInfo, grid: BlockGrid, target: Int) -> Int {
+    let length = grid.runLength(target: target)
+    let bits = info.elementType.bitWidth
+    let endsAtBytes = length.isMultiple(of: 4) && (length >= grid.rowLength || grid.rowLength.isMultiple(of: 4))
+    return bits % 8 == 0 || endsAtBytes ? length : max(length, grid.rowLength) * 4
+  }
+}
+
+extension ChunkLayout {
+  /// One way to cut extents into contiguous chunks of at most about `target` elements.
+  private struct Cut {
+    var dimensions: [Int]
+    /// True if the chunks are the runs of the grid.
+    var followsGrid: Bool
+    var period: Int
+    var count: Int
+
+    init(_ extents: [Int], grid: BlockGrid?, target: Int) {
+      // The outermost axis of which a single step fits into a chunk.
+      var step = 1
+      var axis = extents.count - 1
+      while axis > 0, step * extents[axis] <= target {
+        step *= extents[axis]
+        axis -= 1
+      }
+      let extent = extents[axis]
+      let leading = extents[..<axis].reduce(1, *)
+      period = extent * step
+      dimensions = [Int](repeating: 1, count: axis) + extents[axis...]
+      let run = grid?.runLength(target: target) ?? 0
+      // Runs shorter than a row start over with each row; longer ones go on through the whole tensor.
+      let sharesStarts = run < period ? step == 1 && period == grid?.rowLength || leading == 1 : leading == 1
+      followsGrid = grid != nil && run % step == 0 && sharesStarts
+      if followsGrid {
+        dimensions[axis] = min(run / step, extent)
+      } else {
+        // Pieces of equal size, so that the last is not mostly padding.
+        let pieces = (period + target - 1) / target
+        dimensions[axis] = max(1, (extent + pieces - 1) / pieces)
+      }
+      count = leading * ((extent + dimensions[axis] - 1) / dimensions[axis])
+    }
+  }
+}

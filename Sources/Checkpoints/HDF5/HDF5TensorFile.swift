@@ -1,0 +1,129 @@
+import CHDF5
+import Synchronization
+import TensorCore
+
+/// The file behind an `HDF5Writer`: its datasets, which are created one after the other as their chunks arrive.
+final class HDF5TensorFile: Sendable {
+  /// Files up to this many bytes are compressed as well as zstd can; larger ones faster, in chunks of this size.
+  private static let fileChunk = 8 << 20
+
+  private struct State: ~Copyable {
+    var builder: HDF5FileBuilder
+    /// The tensors whose datasets exist, and the last of them, while it is open.
+    var created = 0
+    var open: hid_t?
+    var files: [String: PackedFile] = [:]
+  }
+
+  private struct PackedFile: Sendable {
+    var byteCount: Int
+    var chunk: Int?
+    var level: Int
+    var chunks: [HDF5FileBuilder.Chunk]
+  }
+
+  private let names: [[String]]
+  private let tensors: [TensorInfo]
+  private let layouts: [ChunkLayout]
+  private let compression: ChunkCompression
+  private let path: String
+  private let state: Mutex<State>
+
+  init(
+    path: String, names: [[String]], tensors: [TensorInfo], layouts: [ChunkLayout],
+    metadata: [String: String], compression: ChunkCompression
+  ) throws(EmbedFuseError) {
+    self.path = path
+    self.names = names
+    self.tensors = tensors
+    self.layouts = layouts
+    self.compression = compression
+    var builder = try HDF5FileBuilder(path: path)
+    try builder.attach(metadata, toGroup: HDF5Name.metadata)
+    state = Mutex(State(builder: builder))
+  }
+
+  /// Stores chunk `number` of a tensor; chunks come in order.
+  func write(_ chunk: HDF5FileBuilder.Chunk, number: Int, of tensor: Int) throws(EmbedFuseError) {
+    try state.withLock { state throws(EmbedFuseError) in
+      try createDatasets(through: tensor, &state)
+      guard let dataset = state.open else { return }
+      let (layout, name) = (layouts[tensor], tensors[tensor].name)
+      if layout.chunkDimensions == nil {
+        try state.builder.write(chunk.bytes, to: dataset, of: name)
+      } else {
+        try state.builder.write(chunk, to: dataset, at: layout.corner(of: number), of: name)
+      }
+    }
+  }
+
+  /// Compresses a file that `finish` will store.
+  func add(file name: String, bytes: [UInt8]) throws(EmbedFuseError) {
+    let components = name.split(separator: "/", omittingEmptySubsequences: false)
+    guard !components.contains(where: { $0.isEmpty || $0 == "." || $0 == ".." || $0.contains("\0") }) else {
+      throw EmbedFuseError(.usage, "a file named “\(name.printable)” can't travel in a checkpoint", path: path)
+    }
+    var packed = PackedFile(byteCount: bytes.count, chunk: nil, level: 0, chunks: [])
+    if bytes.count < ChunkLayout.smallestBytes {
+      packed.chunks = [HDF5FileBuilder.Chunk(bytes: bytes, mask: 0)]
+    } else {
+      let size = min(bytes.count, Self.fileChunk)
+      packed.chunk = size
+      packed.level = bytes.count <= Self.fileChunk ? 19 : 9
+      let encoder = try ChunkEncoder(.level(packed.level))
+      for start in stride(from: 0, to: bytes.count, by: size) {
+        let part = Array(bytes[start..<min(start + size, bytes.count)])
+        let chunk = part + [UInt8](repeating: 0, count: size - part.count)
+        let frame = try unsafe encoder.encode(chunk.span.bytes, width: 1)
+        packed.chunks.append(HDF5FileBuilder.Chunk(bytes: frame ?? chunk, mask: frame == nil ? 1 : 0))
+      }
+    }
+    try state.withLock { state throws(EmbedFuseError) in
+      guard state.files.updateValue(packed, forKey: name) == nil else {
+        throw EmbedFuseError(.internalError, "the file \(name) was added twice", path: path)
+      }
+    }
+  }
+
+  /// Creates what has no values, stores the files and completes the whole.
+  func finish() throws(EmbedFuseError) {
+    try state.withLock { state throws(EmbedFuseError) in
+      try createDatasets(through: tensors.count - 1, &state)
+      try closeDataset(&state)
+      let files = state.files.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+      for (name, file) in files { try store(file, named: name, &state) }
+      try state.builder.close()
+    }
+  }
+
+  /// Creates the datasets up to that of `tensor`, which stays open.
+  private func createDatasets(through tensor: Int, _ state: inout State) throws(EmbedFuseError) {
+    while state.created <= tensor {
+      try closeDataset(&state)
+      let next = state.created
+      state.open = try state.builder.createDataset(
+        names[next], for: tensors[next], layout: layouts[next], compression: compression)
+      state.created += 1
+    }
+  }
+
+  private func closeDataset(_ state: inout State) throws(EmbedFuseError) {
+    guard let dataset = state.open else { return }
+    state.open = nil
+    try state.builder.close(dataset, of: tensors[state.created - 1].name)
+  }
+
+  private func store(_ file: PackedFile, named name: String, _ state: inout State) throws(EmbedFuseError) {
+    let components = [HDF5Name.files] + HDF5Name.components(of: name)
+    let dataset = try state.builder.createBytes(
+      components, count: file.byteCount, chunk: file.chunk, level: file.level)
+    for (index, chunk) in file.chunks.enumerated() {
+      if let size = file.chunk {
+        try state.builder.write(chunk, to: dataset, at: [UInt64(index * size)], of: name)
+      } else {
+        try state.builder.write(chunk.bytes, to: dataset, of: name)
+      }
+    }
+    try state.builder.close(dataset, of: name)
+  }
+}

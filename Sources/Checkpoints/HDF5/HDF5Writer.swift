@@ -1,0 +1,166 @@
+import CHDF5
+import Synchronization
+import TensorCore
+
+/// Writes a compressed checkpoint: an HDF5 file with one dataset per tensor under the tensor's own name.
+///
+/// Chunks of about 1 MiB are shuffled and compressed by the workers that bring them, outside of the HDF5 library,
+/// and stored in the tensors' order; the file's bytes depend on the tensors alone. They are plain HDF5 with the
+/// registered Zstandard filter 32015, which h5py with hdf5plugin reads.
+public final class HDF5Writer: CheckpointWriter {
+  public let tensors: [TensorInfo]
+  private let path: String
+  private let layouts: [ChunkLayout]
+  /// The number of each tensor's first chunk among the chunks of all tensors, and the number of all.
+  private let firstChunks: [Int]
+  private let encoders: FreeList<ChunkEncoder>
+  private let parts = Mutex<[Int: PartialChunk]>([:])
+  private let file: HDF5TensorFile
+  private let order: OrderedCommit<HDF5FileBuilder.Chunk>
+
+  /// Creates the file.
+  ///
+  /// - Parameters:
+  ///   - path: where it goes; a file that is there is replaced.
+  ///   - tensors: what will be written, in this order; no two may have the same name.
+  ///   - metadata: texts attached to the whole checkpoint.
+  ///   - compression: how chunks are compressed.
+  ///   - heldBack: how many chunks at most wait in memory for an earlier one.
+  public init(
+    path: String, tensors: [TensorInfo], metadata: [String: String] = [:],
+    compression: ChunkCompression = .weights, heldBack: Int = 16
+  ) throws(EmbedFuseError) {
+    let names = try HDF5Name.distinctPaths(of: tensors.map(\.name), in: path)
+    self.path = path
+    self.tensors = tensors
+    layouts = tensors.map(ChunkLayout.init)
+    firstChunks = layouts.reduce(into: [0]) { $0.append($0.last! + $1.count) }
+    encoders = FreeList { () throws(EmbedFuseError) in try ChunkEncoder(compression) }
+    // An impossible level is found before a file appears.
+    try encoders.withElement { _ throws(EmbedFuseError) in }
+    let file = try HDF5TensorFile(
+      path: path, names: names, tensors: tensors, layouts: layouts, metadata: metadata,
+      compression: compression)
+    self.file = file
+    order = OrderedCommit(limit: heldBack) { [firstChunks] number, chunk throws(EmbedFuseError) in
+      let tensor = firstChunks.lastIndex(below: number)
+      try file.write(chunk, number: number - firstChunks[tensor], of: tensor)
+    }
+  }
+
+  public func runLength(of tensor: Int) -> Int { layouts[tensor].runLength }
+
+  public func write(_ bytes: RawSpan, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
+    let layout = layouts[tensor]
+    let byteRange = ChunkLayout.byteRange(of: range, in: tensors[tensor])
+    precondition(bytes.byteCount == byteRange.count && byteRange.upperBound <= tensors[tensor].byteCount)
+    guard !byteRange.isEmpty else { return }
+    let first = layout.index(ofByte: byteRange.lowerBound)
+    guard !layout.runsAreChunks else {
+      return try commit(bytes, number: first, of: tensor)
+    }
+    // All parts are put in place before a complete chunk waits for its turn, so that no chunk waits for another
+    // that needs a part of this run.
+    var complete: [(number: Int, bytes: [UInt8])] = []
+    for number in first...layout.index(ofByte: byteRange.upperBound - 1) {
+      let target = layout.byteRange(of: number)
+      let shared = byteRange.clamped(to: target)
+      let source = bytes.extracting(
+        (shared.lowerBound - byteRange.lowerBound)..<(shared.upperBound - byteRange.lowerBound))
+      let key = firstChunks[tensor] + number
+      let whole = parts.withLock { parts -> [UInt8]? in
+        var part = parts.removeValue(forKey: key) ?? PartialChunk(byteCount: target.count)
+        part.place(source, at: shared.lowerBound - target.lowerBound)
+        if part.missing == 0 { return part.bytes }
+        parts[key] = part
+        return nil
+      }
+      if let whole { complete.append((number, whole)) }
+    }
+    for chunk in complete { try unsafe commit(chunk.bytes.span.bytes, number: chunk.number, of: tensor) }
+  }
+
+  /// Adds a file that travels with the tensors, for example a tokenizer, under a path relative to the model.
+  ///
+  /// It is compressed at once and stored by `finish`, after the tensors, in the order of the paths.
+  public func add(file name: String, bytes: [UInt8]) throws(EmbedFuseError) {
+    try file.add(file: name, bytes: bytes)
+  }
+
+  public func abandon() {
+    order.abandon(EmbedFuseError(.internalError, "the writing was given up", path: path))
+  }
+
+  public func finish() throws(EmbedFuseError) {
+    guard order.committed == firstChunks.last else {
+      throw EmbedFuseError(
+        .internalError, "\(order.committed) chunks were written of \(firstChunks.last!)", path: path)
+    }
+    try file.finish()
+  }
+
+  /// Encodes the values of one chunk and stores them when it is their turn.
+  private func commit(_ bytes: RawSpan, number: Int, of tensor: Int) throws(EmbedFuseError) {
+    let layout = layouts[tensor]
+    let chunk: HDF5FileBuilder.Chunk
+    if layout.chunkDimensions == nil {
+      chunk = HDF5FileBuilder.Chunk(bytes: [UInt8](copying: bytes), mask: 0)
+    } else if bytes.byteCount == layout.chunkByteCount {
+      chunk = try encode(bytes, width: layout.width)
+    } else {
+      var padded = PartialChunk(byteCount: layout.chunkByteCount)
+      padded.place(bytes, at: 0)
+      chunk = try unsafe encode(padded.bytes.span.bytes, width: layout.width)
+    }
+    try order.submit(chunk, at: firstChunks[tensor] + number)
+  }
+
+  private func encode(_ bytes: RawSpan, width: Int) throws(EmbedFuseError) -> HDF5FileBuilder.Chunk {
+    let frame = try encoders.withElement { encoder throws(EmbedFuseError) in
+      try encoder.encode(bytes, width: width)
+    }
+    if let frame { return HDF5FileBuilder.Chunk(bytes: frame, mask: 0) }
+    // The pipeline has one filter where nothing is shuffled, otherwise two.
+    return HDF5FileBuilder.Chunk(bytes: [UInt8](copying: bytes), mask: width > 1 ? 3 : 1)
+  }
+}
+
+/// A chunk of which some bytes have arrived; the rest are zeros.
+private struct PartialChunk: Sendable {
+  var bytes: [UInt8]
+  var missing: Int
+
+  init(byteCount: Int) {
+    bytes = [UInt8](repeating: 0, count: byteCount)
+    missing = byteCount
+  }
+
+  mutating func place(_ source: RawSpan, at offset: Int) {
+    unsafe bytes.withUnsafeMutableBytes { target in
+      unsafe source.withUnsafeBytes { part in
+        unsafe UnsafeMutableRawBufferPointer(rebasing: target[offset..<offset + part.count])
+          .copyMemory(from: part)
+      }
+    }
+    missing -= source.byteCount
+  }
+}
+
+extension [UInt8] {
+  /// The bytes of a span.
+  init(copying span: RawSpan) {
+    self = unsafe span.withUnsafeBytes { unsafe Array($0) }
+  }
+}
+
+extension [Int] {
+  /// In ascending numbers, the last index of a number that is at most `value`.
+  func lastIndex(below value: Int) -> Int {
+    var (low, high) = (0, count)
+    while low < high {
+      let middle = (low + high) / 2
+      if self[middle] <= value { low = middle + 1 } else { high = middle }
+    }
+    return low - 1
+  }
+}
