@@ -50,7 +50,8 @@ public enum ChunkCompression: Sendable, Hashable {
       guard ChunkCompression.levels.contains(level), level != 0 else {
         throw EmbedFuseError(
           .usage, "compression level \(level) is outside of \(ChunkCompression.levels)",
-          remedy: "choose a level from 1 to \(ChunkCompression.levels.upperBound), or a negative one for speed")
+          remedy:
+            "choose a level from 1 to \(ChunkCompression.levels.upperBound), or a negative one for speed")
       }
       try set(ZSTD_c_compressionLevel, Int32(level))
     }

@@ -44,7 +44,7 @@ struct ChunkLayout: Sendable, Hashable {
     let grid = BlockGrid(info.shape)
     var target = Self.targetBytes / width
     guard info.byteCount >= Self.smallestBytes else {
-      (chunkDimensions, chunkLength, period) = (nil, elementCount, max(1, elementCount))
+      (chunkDimensions, chunkLength, period) = (nil, max(1, elementCount), max(1, elementCount))
       runLength = max(1, grid.elementCount, grid.runLength(target: target))
       runsAreChunks = false
       return
@@ -111,7 +111,8 @@ struct ChunkLayout: Sendable, Hashable {
   private static func runLength(of info: TensorInfo, grid: BlockGrid, target: Int) -> Int {
     let length = grid.runLength(target: target)
     let bits = info.elementType.bitWidth
-    let endsAtBytes = length.isMultiple(of: 4) && (length >= grid.rowLength || grid.rowLength.isMultiple(of: 4))
+    let endsAtBytes =
+      length.isMultiple(of: 4) && (length >= grid.rowLength || grid.rowLength.isMultiple(of: 4))
     return bits % 8 == 0 || endsAtBytes ? length : max(length, grid.rowLength) * 4
   }
 }

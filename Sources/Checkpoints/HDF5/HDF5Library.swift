@@ -50,7 +50,8 @@ enum HDF5Library {
     let key = Array("errno = ".utf8)
     let bytes = Array(text.utf8)
     for start in bytes.indices where bytes[start...].starts(with: key) {
-      return Int32(String(decoding: bytes[(start + key.count)...].prefix { (48...57).contains($0) }, as: UTF8.self))
+      return Int32(
+        String(decoding: bytes[(start + key.count)...].prefix { (48...57).contains($0) }, as: UTF8.self))
     }
     return nil
   }

@@ -13,8 +13,11 @@ enum HDF5Name {
   /// The path components of a tensor's dataset. With `flat` the name stays one component, its `/` encoded: for
   /// names that go on where another tensor's name ends.
   static func components(of name: String, flat: Bool = false) -> [String] {
-    var result = flat ? [component(name)] : name.utf8.split(separator: 47, omittingEmptySubsequences: false)
-      .map { component(String(decoding: $0, as: UTF8.self)) }
+    var result =
+      flat
+      ? [component(name)]
+      : name.utf8.split(separator: 47, omittingEmptySubsequences: false)
+        .map { component(String(decoding: $0, as: UTF8.self)) }
     if result[0] == files || result[0] == metadata { result[0] = "%5F" + result[0].dropFirst() }
     return result
   }

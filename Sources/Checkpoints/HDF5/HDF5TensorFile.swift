@@ -61,7 +61,8 @@ final class HDF5TensorFile: Sendable {
   func add(file name: String, bytes: [UInt8]) throws(EmbedFuseError) {
     let components = name.split(separator: "/", omittingEmptySubsequences: false)
     guard !components.contains(where: { $0.isEmpty || $0 == "." || $0 == ".." || $0.contains("\0") }) else {
-      throw EmbedFuseError(.usage, "a file named “\(name.printable)” can't travel in a checkpoint", path: path)
+      throw EmbedFuseError(
+        .usage, "a file named “\(name.printable)” can't travel in a checkpoint", path: path)
     }
     var packed = PackedFile(byteCount: bytes.count, chunk: nil, level: 0, chunks: [])
     if bytes.count < ChunkLayout.smallestBytes {
