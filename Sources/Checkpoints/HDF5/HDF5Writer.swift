@@ -8,6 +8,7 @@ import TensorCore
 /// and stored in the tensors' order; the file's bytes depend on the tensors alone. They are plain HDF5 with the
 /// registered Zstandard filter 32015, which h5py with hdf5plugin reads.
 public final class HDF5Writer: CheckpointWriter {
+  /// The tensors being written, in the order of the file.
   public let tensors: [TensorInfo]
   private let path: String
   private let layouts: [ChunkLayout]
@@ -48,8 +49,10 @@ public final class HDF5Writer: CheckpointWriter {
     }
   }
 
+  /// The elements of one chunk, where chunks can be runs of the tensor's `BlockGrid`; otherwise about as many.
   public func runLength(of tensor: Int) -> Int { layouts[tensor].runLength }
 
+  /// Compresses what `bytes` completes and stores it, or leaves it to the worker that stores what comes before.
   public func write(_ bytes: RawSpan, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
     let layout = layouts[tensor]
     let byteRange = ChunkLayout.byteRange(of: range, in: tensors[tensor])
@@ -87,10 +90,12 @@ public final class HDF5Writer: CheckpointWriter {
     try file.add(file: name, bytes: bytes)
   }
 
+  /// Lets workers that wait for an earlier run fail.
   public func abandon() {
     order.abandon(EmbedFuseError(.internalError, "the writing was given up", path: path))
   }
 
+  /// Stores the files that were added, and closes the file. Whoever publishes it flushes it to disk.
   public func finish() throws(EmbedFuseError) {
     guard order.committed == firstChunks.last else {
       throw EmbedFuseError(
