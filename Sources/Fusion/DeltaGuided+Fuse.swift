@@ -1,0 +1,51 @@
+import Kernels
+
+extension DeltaGuided {
+  /// Writes θ₀ + λ·Σ w_k·δ_k.
+  ///
+  /// With λ = 1 that is Σ w_k·θ_k, computed around the model of largest weight, so that equal models give
+  /// themselves bit for bit; where no model moved it is θ₀ bit for bit.
+  public func fuse(
+    _ tile: Tile, of inputs: Span<Double>, rowSums: Span<Double>, in tensor: TensorContext,
+    into target: inout MutableSpan<Double>, tally: inout WeightTally
+  ) {
+    let lambda = lambda(of: tensor, rowSums: rowSums, modelCount: tile.modelCount)
+    if granularity == .element {
+      let weightSums = elementGuided(
+        of: inputs, stride: tile.stride, count: tile.inputCount, elements: tile.elements,
+        scales: scales(of: tensor), priors: tensor.priors, power: power, lambda: lambda, into: &target)
+      tally.add(sums: weightSums, elementCount: tile.elements.count)
+    } else {
+      let weights = weights(of: tensor, rowSums: rowSums)
+      combineAffinely(
+        [1 - lambda] + weights.map { lambda * $0 }, divisor: 1, tile, of: inputs, into: &target)
+      tally.add(weights: weights, elementCount: tile.elements.count)
+    }
+  }
+
+  /// What each model's magnitudes are multiplied by in this tensor.
+  func scales(of tensor: TensorContext) -> [Double] {
+    knowledge.scales.isEmpty
+      ? Array(repeating: 1, count: tensor.priors.count) : knowledge.scales[tensor.index]
+  }
+
+  /// The weights of the tensor's group, or of the row whose sums these are.
+  func weights(of tensor: TensorContext, rowSums: Span<Double>) -> [Double] {
+    guard granularity == .row else { return knowledge.weights[tensor.index] }
+    let sums = DeltaSums((0..<2 * tensor.priors.count + 1).map { rowSums[$0] }, elementCount: tensor.grid.rowLength)
+    let magnitudes = zip(sums.magnitudes(by: magnitude), scales(of: tensor)).map { $0 * $1 }
+    return FusionWeights.of(magnitudes: magnitudes, priors: tensor.priors, power: power)
+  }
+
+  /// The scale of the fused delta in this tensor or row.
+  private func lambda(of tensor: TensorContext, rowSums: Span<Double>, modelCount: Int) -> Double {
+    switch lambda {
+    case .fixed(let value): return value
+    case .auto, .autoTensor: return knowledge.lambdas[tensor.index]
+    case .autoRow:
+      // The norms are the last row stage, after the magnitudes if there are any.
+      let norms = (rowSums.count - modelCount - 1..<rowSums.count).map { rowSums[$0] }
+      return Self.modulusRatio(norms[...])
+    }
+  }
+}

@@ -1,0 +1,31 @@
+import Kernels
+
+/// The weights that a group's magnitudes give its models.
+public enum FusionWeights {
+  /// w_k = c_k·m_k^p / Σ_j c_j·m_j^p, which sums to 1 and is free of scale: multiplying all m by a constant
+  /// changes nothing.
+  ///
+  /// Where all m are 0, or p is 0, the weights are the shares of c. With p < 0 the models with m_k = 0 take the
+  /// whole weight in the proportion of c (the limit). Magnitudes are finite and not negative, priors not
+  /// negative with a positive sum.
+  public static func of(magnitudes: [Double], priors: [Double], power: Double) -> [Double] {
+    // Ratios to the magnitude that dominates, so that no power under- or overflows.
+    let moved = zip(magnitudes, priors).filter { $0.0 > 0 && $0.1 > 0 }.map(\.0)
+    let someRest = zip(magnitudes, priors).contains { $0.0 == 0 && $0.1 > 0 }
+    guard power != 0, let largest = moved.max(), let smallest = moved.min() else { return shares(of: priors) }
+    if power < 0 && someRest {
+      return shares(of: zip(magnitudes, priors).map { $0 == 0 ? $1 : 0 })
+    }
+    let reference = power > 0 ? largest : smallest
+    return shares(
+      of: zip(magnitudes, priors).map { magnitude, prior in
+        prior == 0 ? 0 : prior * Kernels.power(magnitude / reference, power)
+      })
+  }
+
+  /// The values divided by their sum.
+  public static func shares(of values: [Double]) -> [Double] {
+    let total = values.reduce(0, +)
+    return values.map { $0 / total }
+  }
+}
