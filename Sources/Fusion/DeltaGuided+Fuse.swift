@@ -10,7 +10,7 @@ extension DeltaGuided {
     into target: inout MutableSpan<Double>, tally: inout WeightTally
   ) {
     let lambda = lambda(of: tensor, rowSums: rowSums, modelCount: tile.modelCount)
-    if granularity == .element {
+    if weighsElements {
       let weightSums = elementGuided(
         of: inputs, stride: tile.stride, count: tile.inputCount, elements: tile.elements,
         scales: scales(of: tensor), priors: tensor.priors, power: power, lambda: lambda, into: &target)
@@ -31,6 +31,7 @@ extension DeltaGuided {
 
   /// The weights of the tensor's group, or of the row whose sums these are.
   func weights(of tensor: TensorContext, rowSums: Span<Double>) -> [Double] {
+    guard power != 0 else { return FusionWeights.shares(of: tensor.priors) }
     guard granularity == .row else { return knowledge.weights[tensor.index] }
     let sums = DeltaSums((0..<2 * tensor.priors.count + 1).map { rowSums[$0] }, elementCount: tensor.grid.rowLength)
     let magnitudes = zip(sums.magnitudes(by: magnitude), scales(of: tensor)).map { $0 * $1 }

@@ -12,14 +12,21 @@ extension DeltaGuided {
     case norms
   }
 
+  /// True if all elements of a tensor share their weights.
+  var weighsWholeTensors: Bool { granularity != .element && granularity != .row }
+
+  /// True if each element has weights of its own.
+  var weighsElements: Bool { granularity == .element && power != 0 }
+
   /// The stages in order, each with its purpose.
   func purposes(modelCount: Int) -> [(purpose: Purpose, stage: Stage)] {
     let magnitudes = 2 * modelCount + 1
     var result: [(Purpose, Stage)] = []
-    if balance != .none || ![.element, .row].contains(granularity) {
+    // With p = 0 no magnitude matters.
+    if power != 0 && (balance != .none || weighsWholeTensors) {
       result.append((.tensorMagnitudes, Stage(over: .tensor, sumCount: magnitudes)))
     }
-    if granularity == .row {
+    if power != 0 && granularity == .row {
       result.append((.rowMagnitudes, Stage(over: .row, sumCount: magnitudes)))
     }
     switch lambda {
@@ -45,7 +52,7 @@ extension DeltaGuided {
         of: inputs, stride: tile.stride, count: tile.inputCount, elements: tile.elements, to: &lanes)
       return
     }
-    if granularity == .element {
+    if weighsElements {
       addElementGuidedNorms(
         of: inputs, stride: tile.stride, count: tile.inputCount, elements: tile.elements,
         scales: scales(of: tensor), priors: tensor.priors, power: power, to: &lanes)
@@ -64,7 +71,7 @@ extension DeltaGuided {
     } else {
       let deltas = zip(sums, tensors).map { DeltaSums($0, elementCount: $1.shape.elementCount) }
       learnScales(deltas, modelCount: modelCount)
-      if ![.element, .row].contains(granularity) { learnWeights(deltas, of: tensors) }
+      if weighsWholeTensors { learnWeights(deltas, of: tensors) }
     }
   }
 

@@ -18,6 +18,12 @@ public struct BlockGrid: Sendable, Hashable {
     rowLength = max(1, shape.rowLength)
   }
 
+  /// The grid of a tensor. A tensor of a packed type counts as one row, so that every block starts at a byte.
+  public init(_ info: TensorInfo) {
+    elementCount = info.shape.elementCount
+    rowLength = max(1, info.elementType.byteWidth == nil ? elementCount : info.shape.rowLength)
+  }
+
   /// True if rows are cut into pieces.
   public var splitsRows: Bool { rowLength > Self.blockLength }
 

@@ -93,3 +93,10 @@ extension ElementType: CustomStringConvertible {
   /// The safetensors name.
   public var description: String { name }
 }
+
+extension ElementType {
+  /// Bytes of `count` elements that start at a byte boundary, rounded up to whole bytes.
+  public func byteCount(ofElements count: Int) -> Int {
+    (count * bitWidth + 7) / 8
+  }
+}
