@@ -1,1 +1,256 @@
 #include "CKernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+// Elements that a loop over several inputs takes at a time, so that its partial results stay in the first-level
+// cache. A multiple of CK_LANES.
+enum { STRIP = 256 };
+
+static const uint64_t F64_EXPONENT = 0x7FF0000000000000u;
+
+static inline float float_of(uint32_t u) {
+  float f;
+  memcpy(&f, &u, 4);
+  return f;
+}
+
+static inline uint32_t bits_of(float f) {
+  uint32_t u;
+  memcpy(&u, &f, 4);
+  return u;
+}
+
+static inline uint64_t bits_of_double(double d) {
+  uint64_t u;
+  memcpy(&u, &d, 8);
+  return u;
+}
+
+static inline double double_of(uint64_t u) {
+  double d;
+  memcpy(&d, &u, 8);
+  return d;
+}
+
+// The bits of v rounded to a binary type with `mantissa` stored bits and the least normal exponent
+// `min_exponent`; values that round past the largest finite one become `overflow`. Branch-free, so that loops
+// over it vectorise.
+//
+// A normal result is rounded by an integer addition that carries into the exponent; a subnormal one by adding the
+// power of two whose last place is the type's least value, which leaves the count of such values in the low bits.
+__attribute__((always_inline)) static inline uint64_t rounded(double v, int mantissa, int min_exponent,
+                                                              int sign_bit, uint64_t overflow, uint64_t nan) {
+  const uint64_t u = bits_of_double(v), sign = u >> 63, magnitude = u & ~(1ull << 63);
+  const int drop = 52 - mantissa;
+  const uint64_t half = (1ull << (drop - 1)) - 1, odd = (magnitude >> drop) & 1;
+  const uint64_t bias = (uint64_t)(1023 + min_exponent - 1) << mantissa;
+  const uint64_t normal = ((magnitude + half + odd) >> drop) - bias;
+  const double magic = double_of((uint64_t)(1023 + min_exponent + drop) << 52);
+  const uint64_t subnormal = bits_of_double(double_of(magnitude) + magic) - bits_of_double(magic);
+  const int small = magnitude < (uint64_t)(1023 + min_exponent) << 52;
+  uint64_t result = small ? subnormal : normal;
+  result = !small && normal > overflow - 1 ? overflow : result;
+  result = magnitude > F64_EXPONENT ? nan : result;
+  // The FNUZ types have one NaN and one zero, both without a sign: NaN stands where -0 would.
+  const int unsigned_zero = nan == 1ull << sign_bit;
+  const int keeps_sign = !unsigned_zero | (result != 0 && result != nan);
+  return result | (keeps_sign ? sign << sign_bit : 0);
+}
+
+// log2 and exp2 from their series: libm's pow may differ in the last bit between processors, since it picks
+// variants with fused multiply-adds.
+static double log2_of(double v) {
+  int exponent;
+  double m = frexp(v, &exponent);  // 0.5 <= m < 1
+  if (m < 0.70710678118654752) m *= 2, exponent -= 1;
+  const double s = (m - 1) / (m + 1), q = s * s;  // log(m) = 2 atanh(s), |s| < 0.1716
+  double series = 0;
+  for (int n = 23; n >= 1; n -= 2) series = series * q + 1.0 / n;
+  return exponent + 2 * s * series * 1.4426950408889634;
+}
+
+static double exp2_of(double v) {
+  if (v > 1100) return INFINITY;
+  if (v < -1100) return 0;
+  const double whole = nearbyint(v), x = (v - whole) * 0.69314718055994531;  // |x| < 0.3466
+  double series = 1;
+  for (int n = 15; n >= 1; n--) series = series * x / n + 1;
+  return ldexp(series, (int)whole);
+}
+
+double ck_power(double base, double exponent) {
+  if (exponent == 0 || base == 1) return 1;
+  if (exponent == 1) return base;
+  if (base == 0) return exponent > 0 ? 0 : INFINITY;
+  if (exponent == 2) return base * base;
+  if (exponent == 0.5) return sqrt(base);
+  if (exponent == -1) return 1 / base;
+  return exp2_of(exponent * log2_of(base));
+}
+
+#define NAME(f) f##_baseline
+#include "Kernels.inc"
+#undef NAME
+
+#if defined(__x86_64__)
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))), apply_to = function)
+#define NAME(f) f##_v3
+#include "Kernels.inc"
+#undef NAME
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))), apply_to = function)
+#define NAME(f) f##_v4
+#include "Kernels.inc"
+#undef NAME
+#pragma clang attribute pop
+#endif
+
+// MARK: Types with 256 values
+
+// The value of a byte with `mantissa` stored bits and this exponent bias. `extremes` says what the largest
+// exponent means: 0 numbers only, with -0 for NaN (FNUZ); 1 NaN where all bits are set (E4M3FN); 2 infinity and
+// NaN, as IEEE 754 has it.
+static double byte_value(unsigned byte, int mantissa, int bias, int extremes) {
+  const unsigned sign = byte >> 7, bits = byte & 0x7F;
+  const unsigned fraction = bits & ((1u << mantissa) - 1), exponent = bits >> mantissa;
+  if (extremes == 0 && byte == 0x80) return NAN;
+  if (extremes == 1 && bits == 0x7F) return NAN;
+  if (extremes == 2 && exponent == 31) return fraction ? NAN : sign ? -INFINITY : INFINITY;
+  const double value = exponent ? ldexp((double)(fraction + (1u << mantissa)), (int)exponent - bias - mantissa)
+                                : ldexp((double)fraction, 1 - bias - mantissa);
+  return sign ? -value : value;
+}
+
+static int widen_bytes(const uint8_t *source, double *target, size_t n, int mantissa, int bias, int extremes) {
+  double values[256];
+  for (unsigned byte = 0; byte < 256; byte++) values[byte] = byte_value(byte, mantissa, bias, extremes);
+  int found = 0;
+  for (size_t i = 0; i < n; i++) {
+    target[i] = values[source[i]];
+    found |= !isfinite(target[i]);
+  }
+  return found;
+}
+
+// MARK: The table
+
+typedef struct {
+  int (*widen_f64)(const uint8_t *, double *, size_t);
+  int (*widen_f32)(const uint8_t *, double *, size_t);
+  int (*widen_f16)(const uint8_t *, double *, size_t);
+  int (*widen_bf16)(const uint8_t *, double *, size_t);
+  void (*narrow_f32)(const double *, uint8_t *, size_t);
+  void (*narrow_f16)(const double *, uint8_t *, size_t);
+  void (*narrow_bf16)(const double *, uint8_t *, size_t);
+  void (*narrow_e4m3)(const double *, uint8_t *, size_t);
+  void (*narrow_e5m2)(const double *, uint8_t *, size_t);
+  void (*narrow_e4m3fnuz)(const double *, uint8_t *, size_t);
+  void (*narrow_e5m2fnuz)(const double *, uint8_t *, size_t);
+  void (*affine)(const double *, size_t, const double *, size_t, size_t, double, double *, size_t);
+  void (*linear)(const double *, size_t, const double *, size_t, double *, size_t);
+  void (*delta_sums)(const double *, size_t, size_t, double *, size_t);
+  void (*norms)(const double *, size_t, size_t, const double *, size_t, double *, size_t);
+  void (*element_weights)(const double *, size_t, size_t, const double *, const double *, double, double *, size_t);
+  void (*element_combine)(const double *, size_t, size_t, const double *, double, double *, double *, size_t);
+} table;
+
+#define TABLE(s)                                                                                         \
+  {                                                                                                      \
+    widen_f64##s, widen_f32##s, widen_f16##s, widen_bf16##s, narrow_f32##s, narrow_f16##s,               \
+        narrow_bf16##s, narrow_e4m3##s, narrow_e5m2##s, narrow_e4m3fnuz##s, narrow_e5m2fnuz##s,          \
+        affine##s, linear##s, delta_sums##s, norms##s, element_weights##s, element_combine##s            \
+  }
+
+static const table tables[] = {
+    TABLE(_baseline),
+#if defined(__x86_64__)
+    TABLE(_v3),
+    TABLE(_v4),
+#endif
+};
+
+ck_level ck_best_level(void) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("x86-64-v4")) return CK_X86_64_V4;
+  if (__builtin_cpu_supports("x86-64-v3")) return CK_X86_64_V3;
+#endif
+  return CK_BASELINE;
+}
+
+// -1 until first asked for. Racing threads would store the same value.
+static _Atomic int chosen = -1;
+
+ck_level ck_current_level(void) {
+  int level = chosen;
+  if (level < 0) chosen = level = (int)ck_best_level();
+  return (ck_level)level;
+}
+
+void ck_use_level(ck_level level) {
+  if (level <= ck_best_level()) chosen = (int)level;
+}
+
+static const table *current(void) { return &tables[ck_current_level()]; }
+
+int ck_widen(ck_type type, const void *source, double *target, size_t n) {
+  const table *t = current();
+  switch (type) {
+    case CK_F64: return t->widen_f64(source, target, n);
+    case CK_F32: return t->widen_f32(source, target, n);
+    case CK_F16: return t->widen_f16(source, target, n);
+    case CK_BF16: return t->widen_bf16(source, target, n);
+    case CK_F8_E4M3: return widen_bytes(source, target, n, 3, 7, 1);
+    case CK_F8_E5M2: return widen_bytes(source, target, n, 2, 15, 2);
+    case CK_F8_E4M3FNUZ: return widen_bytes(source, target, n, 3, 8, 0);
+    case CK_F8_E5M2FNUZ: return widen_bytes(source, target, n, 2, 16, 0);
+  }
+  return 0;
+}
+
+void ck_narrow(ck_type type, const double *source, void *target, size_t n) {
+  const table *t = current();
+  switch (type) {
+    case CK_F64: memcpy(target, source, 8 * n); return;
+    case CK_F32: t->narrow_f32(source, target, n); return;
+    case CK_F16: t->narrow_f16(source, target, n); return;
+    case CK_BF16: t->narrow_bf16(source, target, n); return;
+    case CK_F8_E4M3: t->narrow_e4m3(source, target, n); return;
+    case CK_F8_E5M2: t->narrow_e5m2(source, target, n); return;
+    case CK_F8_E4M3FNUZ: t->narrow_e4m3fnuz(source, target, n); return;
+    case CK_F8_E5M2FNUZ: t->narrow_e5m2fnuz(source, target, n); return;
+  }
+}
+
+void ck_affine(const double *x, size_t stride, const double *c, size_t count, size_t a, double divisor,
+               double *target, size_t n) {
+  current()->affine(x, stride, c, count, a, divisor, target, n);
+}
+
+void ck_linear(const double *x, size_t stride, const double *c, size_t count, double *target, size_t n) {
+  current()->linear(x, stride, c, count, target, n);
+}
+
+void ck_delta_sums(const double *x, size_t stride, size_t count, double *lanes, size_t n) {
+  current()->delta_sums(x, stride, count, lanes, n);
+}
+
+void ck_weighted_norms(const double *x, size_t stride, size_t count, const double *w, double *lanes, size_t n) {
+  current()->norms(x, stride, count, w, 0, lanes, n);
+}
+
+void ck_element_weights(const double *x, size_t stride, size_t count, const double *scale, const double *prior,
+                        double power, double *w, size_t n) {
+  current()->element_weights(x, stride, count, scale, prior, power, w, n);
+}
+
+void ck_element_combine(const double *x, size_t stride, size_t count, const double *w, double lambda,
+                        double *lanes, double *target, size_t n) {
+  current()->element_combine(x, stride, count, w, lambda, lanes, target, n);
+}
+
+void ck_element_norms(const double *x, size_t stride, size_t count, const double *w, double *lanes, size_t n) {
+  current()->norms(x, stride, count, w, n, lanes, n);
+}

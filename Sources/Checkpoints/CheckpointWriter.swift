@@ -16,7 +16,7 @@ public protocol CheckpointWriter: Sendable {
   ///
   /// Workers may call it at the same time. They take runs in the order of tensors and runs, so a writer that
   /// must commit in order has to hold back only as many as there are workers.
-  func write(_ bytes: RawSpan, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError)
+  func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError)
 
   /// Lets workers that wait in `write` for an earlier run fail: to be called by a worker that will not bring a run
   /// that it took, because reading or computing it failed.

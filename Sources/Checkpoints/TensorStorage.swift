@@ -9,10 +9,10 @@ public protocol TensorStorage: Sendable {
   /// Writes the elements of `range`, counted row-major from the tensor's first, into `bytes`: little-endian, of
   /// the tensor's own element type, without gaps.
   ///
-  /// `bytes` is exactly as long as the range. For the packed types (F4, F6) a range starts and ends at bytes.
+  /// `bytes` is at least as long as the range needs; what is beyond stays as it is. For the packed types (F4, F6) a range starts and ends at bytes.
   ///
   /// - Throws: `EmbedFuseError` where the file can't be read, or ends before the tensor does.
-  func read(_ range: Range<Int>, into bytes: inout MutableRawSpan) throws(EmbedFuseError)
+  func read(_ range: Range<Int>, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError)
 }
 
 /// A tensor that a checkpoint holds: its description and the way to its values.

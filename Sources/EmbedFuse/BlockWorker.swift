@@ -7,7 +7,7 @@ struct BlockWorker {
   /// The inputs' paths, as the plan numbers them.
   let paths: [String]
   /// Takes the method over a block.
-  let runner: BlockRunner
+  var runner: BlockRunner
   /// The stored bytes of each source of the block at hand; only the first elements may be in use.
   var bytes: [[UInt8]] = []
   /// The bytes of the output run at hand.
@@ -27,9 +27,7 @@ struct BlockWorker {
       let size = source.tensor.info.elementType.byteCount(ofElements: range.count)
       if bytes[j].count < size { bytes[j] = Array(repeating: 0, count: size) }
       var span = bytes[j].mutableSpan
-      var whole = span.mutableBytes
-      var part = whole.extracting(0..<size)
-      try source.tensor.storage.read(range, into: &part)
+      try source.tensor.storage.read(range, into: &span)
     }
   }
 
@@ -39,8 +37,8 @@ struct BlockWorker {
   }
 
   /// The block as the method sees it.
-  func block(_ range: Range<Int>, of tensor: PlannedTensor, in context: TensorContext, hasBase: Bool) -> BlockRunner.Block {
-    BlockRunner.Block(
+  func block(_ range: Range<Int>, of tensor: PlannedTensor, in context: TensorContext, hasBase: Bool) -> FusionBlock {
+    FusionBlock(
       tensor: context, range: range,
       inputs: tensor.sources.map { source in
         BlockInput(

@@ -190,7 +190,7 @@ extension FusionEngine {
         try engine.make(run, with: &state.worker, findings: &state.findings)
         let size = engine.tensors[run.tensor].info.elementType.byteCount(ofElements: run.range.count)
         try writer.write(
-          state.worker.output.span.bytes.extracting(0..<size), of: run.tensor, at: run.range)
+          state.worker.output.span.extracting(0..<size), of: run.tensor, at: run.range)
       },
       gathered: { $0.findings })
     return summarize(gathered.flatMap { $0 })
@@ -223,10 +223,10 @@ extension FusionEngine {
           into: &worker.output, at: offset, tally: &counted)
         tally = counted
       }
-      var digests = [ContentDigest.of(worker.output.span.bytes.extracting(offset..<offset + blockSize))]
+      var digests = [ContentDigest.of(worker.output.span.extracting(offset..<offset + blockSize))]
       for (j, source) in tensor.sources.enumerated() {
         let stored = source.tensor.info.elementType.byteCount(ofElements: range.count)
-        digests.append(ContentDigest.of(worker.bytes[j].span.bytes.extracting(0..<stored)))
+        digests.append(ContentDigest.of(worker.bytes[j].span.extracting(0..<stored)))
       }
       findings.append(BlockFinding(tensor: run.tensor, block: block, digests: digests, tally: tally))
       progress.advance(bytes(of: tensor, over: range))

@@ -12,8 +12,65 @@ public enum MethodSettings: Sendable {
   /// The base plus the scaled sum of weighted deltas.
   case taskArithmetic(lambda: Double = 1, normalize: Bool = false)
 
-  /// The names of all methods, as the command takes them.
-  public static let names = ["delta-guided", "soup", "task-arithmetic"]
+  /// The names of all methods, as the command takes them, and what parameters each has.
+  public static let parameters: KeyValuePairs<String, [String]> = [
+    "delta-guided": ["granularity", "magnitude", "power", "balance", "lambda"],
+    "soup": ["normalize", "lambda"],
+    "task-arithmetic": ["lambda", "normalize"],
+  ]
+
+  /// The method of this name with these parameters; what isn't given has its default.
+  ///
+  /// - Throws: `EmbedFuseError` (usage) for an unknown method or parameter, or a value out of range.
+  public init(named name: String, parameters given: [String: String] = [:]) throws(EmbedFuseError) {
+    guard let known = Self.parameters.first(where: { $0.key == name })?.value else {
+      let names = Self.parameters.map(\.key).joined(separator: ", ")
+      throw EmbedFuseError(.usage, "there is no method '\(name.printable)'", remedy: "choose one of: \(names)")
+    }
+    if let unknown = given.keys.sorted().first(where: { !known.contains($0) }) {
+      throw EmbedFuseError(
+        .usage, "\(name) has no parameter '\(unknown.printable)'",
+        remedy: "its parameters are: \(known.joined(separator: ", "))")
+    }
+    func value<Value>(
+      _ key: String, default standard: Value, _ expected: String, _ parse: (String) -> Value?
+    ) throws(EmbedFuseError) -> Value {
+      guard let text = given[key] else { return standard }
+      guard let value = parse(text) else {
+        throw EmbedFuseError(.usage, "\(key) is '\(text.printable)'; it must be \(expected)")
+      }
+      return value
+    }
+    let lambda = try value("lambda", default: DeltaGuided.Lambda.fixed(1), "a number or auto, auto:tensor, auto:row") {
+      DeltaGuided.Lambda($0)
+    }
+    let normalize = try value("normalize", default: name == "soup", "true or false") { Bool($0) }
+    switch name {
+    case "soup":
+      self = .soup(normalize: normalize, lambda: lambda)
+    case "task-arithmetic":
+      guard case .fixed(let number) = lambda else {
+        throw EmbedFuseError(
+          .usage, "lambda is \(lambda), but task arithmetic takes a number",
+          remedy: "use --method soup --lambda \(lambda): task arithmetic that tunes itself")
+      }
+      self = .taskArithmetic(lambda: number, normalize: normalize)
+    default:
+      self = .deltaGuided(
+        DeltaGuided(
+          granularity: try value("granularity", default: .element, "element, row, tensor, layer or model") {
+            DeltaGuided.Granularity(rawValue: $0)
+          },
+          magnitude: try value("magnitude", default: .meanAbs, "mean-abs, rms or relative") {
+            DeltaGuided.Magnitude(rawValue: $0)
+          },
+          power: try value("power", default: 1, "a number") { Double($0) },
+          balance: try value("balance", default: .none, "none, model or tensor") {
+            DeltaGuided.Balance(rawValue: $0)
+          }, lambda: lambda))
+    }
+    try validate()
+  }
 
   /// The name of the method.
   public var name: String {
@@ -21,6 +78,22 @@ public enum MethodSettings: Sendable {
     case .deltaGuided: "delta-guided"
     case .soup: "soup"
     case .taskArithmetic: "task-arithmetic"
+    }
+  }
+
+  /// Every parameter with its value, in the order in which they are documented.
+  public var parameterValues: [(name: String, value: String)] {
+    switch self {
+    case .deltaGuided(let method):
+      [
+        ("granularity", method.granularity.rawValue), ("magnitude", method.magnitude.rawValue),
+        ("power", String(method.power)), ("balance", method.balance.rawValue),
+        ("lambda", method.lambda.description),
+      ]
+    case .soup(let normalize, let lambda):
+      [("normalize", String(normalize)), ("lambda", lambda.description)]
+    case .taskArithmetic(let lambda, let normalize):
+      [("lambda", String(lambda)), ("normalize", String(normalize))]
     }
   }
 

@@ -6,21 +6,34 @@ extension DeltaGuided {
   /// With λ = 1 that is Σ w_k·θ_k, computed around the model of largest weight, so that equal models give
   /// themselves bit for bit; where no model moved it is θ₀ bit for bit.
   public func fuse(
-    _ tile: Tile, of inputs: Span<Double>, rowSums: Span<Double>, in tensor: TensorContext,
-    into target: inout MutableSpan<Double>, tally: inout WeightTally
+    _ tile: Tile, of inputs: Span<Double>, rowSums: [Double], in tensor: TensorContext,
+    into target: inout MutableSpan<Double>, tally: inout WeightTally, scratch: inout [Double]
   ) {
     let lambda = lambda(of: tensor, rowSums: rowSums, modelCount: tile.modelCount)
     if weighsElements {
-      let weightSums = elementGuided(
-        of: inputs, stride: tile.stride, count: tile.inputCount, elements: tile.elements,
-        scales: scales(of: tensor), priors: tensor.priors, power: power, lambda: lambda, into: &target)
-      tally.add(sums: weightSums, elementCount: tile.elements.count)
+      writeElementWeights(tile, of: inputs, in: tensor, to: &scratch)
+      var lanes = Array(repeating: 0.0, count: tile.modelCount * laneCount)
+      var span = lanes.mutableSpan
+      combineByElement(
+        of: inputs, tile.layout, weights: scratch.span, lambda: lambda, lanes: &span, into: &target)
+      tally.add(sums: reduceLanes(lanes.span), elementCount: tile.count)
     } else {
       let weights = weights(of: tensor, rowSums: rowSums)
       combineAffinely(
         [1 - lambda] + weights.map { lambda * $0 }, divisor: 1, tile, of: inputs, into: &target)
-      tally.add(weights: weights, elementCount: tile.elements.count)
+      tally.add(weights: weights, elementCount: tile.count)
     }
+  }
+
+  /// Writes the weights of every element, model by model, to the front of `scratch`.
+  func writeElementWeights(
+    _ tile: Tile, of inputs: Span<Double>, in tensor: TensorContext, to scratch: inout [Double]
+  ) {
+    let needed = tile.modelCount * tile.count
+    if scratch.count < needed { scratch = Array(repeating: 0, count: needed) }
+    var span = scratch.mutableSpan
+    elementWeights(
+      of: inputs, tile.layout, scales: scales(of: tensor), priors: tensor.priors, power: power, into: &span)
   }
 
   /// What each model's magnitudes are multiplied by in this tensor.
@@ -30,23 +43,22 @@ extension DeltaGuided {
   }
 
   /// The weights of the tensor's group, or of the row whose sums these are.
-  func weights(of tensor: TensorContext, rowSums: Span<Double>) -> [Double] {
+  func weights(of tensor: TensorContext, rowSums: [Double]) -> [Double] {
     guard power != 0 else { return FusionWeights.shares(of: tensor.priors) }
     guard granularity == .row else { return knowledge.weights[tensor.index] }
-    let sums = DeltaSums((0..<2 * tensor.priors.count + 1).map { rowSums[$0] }, elementCount: tensor.grid.rowLength)
+    let sums = DeltaSums(rowSums, modelCount: tensor.priors.count, elementCount: tensor.grid.rowLength)
     let magnitudes = zip(sums.magnitudes(by: magnitude), scales(of: tensor)).map { $0 * $1 }
     return FusionWeights.of(magnitudes: magnitudes, priors: tensor.priors, power: power)
   }
 
   /// The scale of the fused delta in this tensor or row.
-  private func lambda(of tensor: TensorContext, rowSums: Span<Double>, modelCount: Int) -> Double {
+  private func lambda(of tensor: TensorContext, rowSums: [Double], modelCount: Int) -> Double {
     switch lambda {
     case .fixed(let value): return value
     case .auto, .autoTensor: return knowledge.lambdas[tensor.index]
     case .autoRow:
       // The norms are the last row stage, after the magnitudes if there are any.
-      let norms = (rowSums.count - modelCount - 1..<rowSums.count).map { rowSums[$0] }
-      return Self.modulusRatio(norms[...])
+      return Self.modulusRatio(rowSums.suffix(modelCount + 1))
     }
   }
 }

@@ -44,22 +44,17 @@ extension DeltaGuided {
 
   /// Adds the tile's deltas, or its weighted deltas, to the sums.
   public func accumulate(
-    stage: Int, _ tile: Tile, of inputs: Span<Double>, rowSums: Span<Double>, in tensor: TensorContext,
-    to lanes: inout MutableSpan<Double>
+    stage: Int, _ tile: Tile, of inputs: Span<Double>, rowSums: [Double], in tensor: TensorContext,
+    to lanes: inout MutableSpan<Double>, scratch: inout [Double]
   ) {
-    guard purposes(modelCount: tile.modelCount)[stage].purpose == .norms else {
-      addDeltaSums(
-        of: inputs, stride: tile.stride, count: tile.inputCount, elements: tile.elements, to: &lanes)
-      return
-    }
-    if weighsElements {
-      addElementGuidedNorms(
-        of: inputs, stride: tile.stride, count: tile.inputCount, elements: tile.elements,
-        scales: scales(of: tensor), priors: tensor.priors, power: power, to: &lanes)
+    if purposes(modelCount: tile.modelCount)[stage].purpose != .norms {
+      addDeltaSums(of: inputs, tile.layout, to: &lanes)
+    } else if weighsElements {
+      writeElementWeights(tile, of: inputs, in: tensor, to: &scratch)
+      addElementNorms(of: inputs, tile.layout, weights: scratch.span, to: &lanes)
     } else {
       addWeightedNorms(
-        of: inputs, stride: tile.stride, count: tile.inputCount, elements: tile.elements,
-        weights: weights(of: tensor, rowSums: rowSums), to: &lanes)
+        of: inputs, tile.layout, weights: weights(of: tensor, rowSums: rowSums), to: &lanes)
     }
   }
 
@@ -69,7 +64,7 @@ extension DeltaGuided {
     if purposes(modelCount: modelCount)[stage].purpose == .norms {
       learnLambdas(sums, modelCount: modelCount)
     } else {
-      let deltas = zip(sums, tensors).map { DeltaSums($0, elementCount: $1.shape.elementCount) }
+      let deltas = zip(sums, tensors).map { DeltaSums($0, modelCount: modelCount, elementCount: $1.shape.elementCount) }
       learnScales(deltas, modelCount: modelCount)
       if weighsWholeTensors { learnWeights(deltas, of: tensors) }
     }

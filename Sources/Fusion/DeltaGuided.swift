@@ -110,3 +110,27 @@ extension DeltaGuided {
     var lambdas: [Double] = []
   }
 }
+
+extension DeltaGuided.Lambda: CustomStringConvertible {
+  /// Reads a number, `auto`, `auto:tensor` or `auto:row`.
+  public init?(_ text: String) {
+    switch text {
+    case "auto": self = .auto
+    case "auto:tensor": self = .autoTensor
+    case "auto:row": self = .autoRow
+    default:
+      guard let value = Double(text) else { return nil }
+      self = .fixed(value)
+    }
+  }
+
+  /// As `init(_:)` reads it.
+  public var description: String {
+    switch self {
+    case .fixed(let value): String(value)
+    case .auto: "auto"
+    case .autoTensor: "auto:tensor"
+    case .autoRow: "auto:row"
+    }
+  }
+}

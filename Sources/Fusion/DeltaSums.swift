@@ -9,9 +9,8 @@ struct DeltaSums {
   /// The number of elements summed over.
   let elementCount: Int
 
-  /// Reads |δ₁|, δ₁², |δ₂|, δ₂², …, θ₀².
-  init(_ sums: [Double], elementCount: Int) {
-    let modelCount = sums.count / 2
+  /// Reads the first 2·K + 1 sums: |δ₁|, δ₁², |δ₂|, δ₂², …, θ₀².
+  init(_ sums: [Double], modelCount: Int, elementCount: Int) {
     magnitudes = (0..<modelCount).map { sums[2 * $0] }
     squares = (0..<modelCount).map { sums[2 * $0 + 1] }
     baseSquares = sums[2 * modelCount]

@@ -1,3 +1,4 @@
+import Kernels
 import TensorCore
 
 /// What a method combines: whole weights, or deltas to a base.
@@ -30,26 +31,26 @@ public struct Stage: Sendable, Hashable {
   }
 }
 
-/// A run of elements of all inputs, widened to binary64.
+/// A run of elements of all inputs, widened to binary64: where they lie, and whether input 0 is the base.
 ///
-/// Input j's values are `inputs[j * stride + i]` for `i` in `elements`. Where there is a base it is input 0, and
-/// the models follow in their order.
-public struct Tile: Sendable {
-  /// Doubles from one input to the next.
-  public let stride: Int
-  /// The number of inputs, the base included.
-  public let inputCount: Int
+/// The models follow the base in their order.
+public struct Tile: Sendable, Hashable {
+  /// Where the inputs' elements lie in the span that comes with the tile.
+  public let layout: TileLayout
   /// True if input 0 is the base.
   public let hasBase: Bool
-  /// The elements concerned, counted within the widened run.
-  public let elements: Range<Int>
 
   /// The number of models.
-  public var modelCount: Int { hasBase ? inputCount - 1 : inputCount }
+  public var modelCount: Int { layout.inputCount - (hasBase ? 1 : 0) }
+
+  /// The number of elements.
+  public var count: Int { layout.elements.count }
 
   /// The same inputs over other elements.
   func over(_ elements: Range<Int>) -> Tile {
-    Tile(stride: stride, inputCount: inputCount, hasBase: hasBase, elements: elements)
+    Tile(
+      layout: TileLayout(stride: layout.stride, inputCount: layout.inputCount, elements: elements),
+      hasBase: hasBase)
   }
 }
 
@@ -67,20 +68,21 @@ public protocol FusionMethod: Sendable {
 
   /// Adds a tile to the sums of a stage: sum s, lane l is `lanes[s * laneCount + l]`.
   ///
-  /// `rowSums` holds the sums of the earlier row stages for the tile's row, one stage after the other.
+  /// `rowSums` holds the sums of the earlier row stages for the tile's row, one stage after the other. `scratch`
+  /// is room that may be grown and used; its contents mean nothing.
   func accumulate(
-    stage: Int, _ tile: Tile, of inputs: Span<Double>, rowSums: Span<Double>, in tensor: TensorContext,
-    to lanes: inout MutableSpan<Double>)
+    stage: Int, _ tile: Tile, of inputs: Span<Double>, rowSums: [Double], in tensor: TensorContext,
+    to lanes: inout MutableSpan<Double>, scratch: inout [Double])
 
   /// Takes in the sums of a tensor stage: `sums[t]` are those of tensor `tensors[t]`.
   mutating func learn(stage: Int, sums: [[Double]], of tensors: [TensorContext])
 
-  /// Writes the fused values of a tile to `target[tile.elements]` and tallies the weights that it gave.
+  /// Writes the fused values of a tile to `target` at the tile's elements and tallies the weights that it gave.
   ///
   /// `rowSums` holds the sums of all row stages for the tile's row.
   func fuse(
-    _ tile: Tile, of inputs: Span<Double>, rowSums: Span<Double>, in tensor: TensorContext,
-    into target: inout MutableSpan<Double>, tally: inout WeightTally)
+    _ tile: Tile, of inputs: Span<Double>, rowSums: [Double], in tensor: TensorContext,
+    into target: inout MutableSpan<Double>, tally: inout WeightTally, scratch: inout [Double])
 
   /// The magnitudes from which the weights of this tensor's group were derived, one a model, or empty if there
   /// is no such group as large as a tensor.
@@ -93,8 +95,8 @@ extension FusionMethod {
 
   /// Nothing to sum.
   public func accumulate(
-    stage: Int, _ tile: Tile, of inputs: Span<Double>, rowSums: Span<Double>, in tensor: TensorContext,
-    to lanes: inout MutableSpan<Double>
+    stage: Int, _ tile: Tile, of inputs: Span<Double>, rowSums: [Double], in tensor: TensorContext,
+    to lanes: inout MutableSpan<Double>, scratch: inout [Double]
   ) {}
 
   /// Nothing to learn.

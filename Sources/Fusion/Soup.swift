@@ -19,18 +19,16 @@ public struct Soup: FusionMethod {
 
   /// Writes the weighted mean or sum.
   public func fuse(
-    _ tile: Tile, of inputs: Span<Double>, rowSums: Span<Double>, in tensor: TensorContext,
-    into target: inout MutableSpan<Double>, tally: inout WeightTally
+    _ tile: Tile, of inputs: Span<Double>, rowSums: [Double], in tensor: TensorContext,
+    into target: inout MutableSpan<Double>, tally: inout WeightTally, scratch: inout [Double]
   ) {
     let coefficients = tile.hasBase ? [0] + tensor.priors : tensor.priors
     if normalize {
       combineAffinely(coefficients, divisor: tensor.priors.reduce(0, +), tile, of: inputs, into: &target)
-      tally.add(weights: FusionWeights.shares(of: tensor.priors), elementCount: tile.elements.count)
+      tally.add(weights: FusionWeights.shares(of: tensor.priors), elementCount: tile.count)
     } else {
-      linearCombination(
-        of: inputs, stride: tile.stride, elements: tile.elements, coefficients: coefficients, divisor: 1,
-        into: &target)
-      tally.add(weights: tensor.priors, elementCount: tile.elements.count)
+      linearCombination(of: inputs, tile.layout, coefficients: coefficients, into: &target)
+      tally.add(weights: tensor.priors, elementCount: tile.count)
     }
   }
 }
@@ -48,6 +46,5 @@ func combineAffinely(
     anchor = j
   }
   affineCombination(
-    of: inputs, stride: tile.stride, elements: tile.elements, coefficients: coefficients, around: anchor,
-    divisor: divisor, into: &target)
+    of: inputs, tile.layout, coefficients: coefficients, around: anchor, divisor: divisor, into: &target)
 }

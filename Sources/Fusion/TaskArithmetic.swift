@@ -18,13 +18,13 @@ public struct TaskArithmetic: FusionMethod {
 
   /// Writes the base plus the scaled task vectors.
   public func fuse(
-    _ tile: Tile, of inputs: Span<Double>, rowSums: Span<Double>, in tensor: TensorContext,
-    into target: inout MutableSpan<Double>, tally: inout WeightTally
+    _ tile: Tile, of inputs: Span<Double>, rowSums: [Double], in tensor: TensorContext,
+    into target: inout MutableSpan<Double>, tally: inout WeightTally, scratch: inout [Double]
   ) {
     let total = tensor.priors.reduce(0, +)
     let divisor = normalize && total.magnitude >= 1e-8 ? total : 1
     let scaled = tensor.priors.map { lambda * ($0 / divisor) }
     combineAffinely([1 - scaled.reduce(0, +)] + scaled, divisor: 1, tile, of: inputs, into: &target)
-    tally.add(weights: tensor.priors.map { $0 / divisor }, elementCount: tile.elements.count)
+    tally.add(weights: tensor.priors.map { $0 / divisor }, elementCount: tile.count)
   }
 }

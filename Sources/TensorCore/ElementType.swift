@@ -100,3 +100,18 @@ extension ElementType {
     (count * bitWidth + 7) / 8
   }
 }
+
+extension ElementType {
+  /// The type by its safetensors name in either case, or by the name that torch gives it (`bfloat16`).
+  public init?(commonName name: String) {
+    switch name.lowercased() {
+    case "float64", "double": self = .f64
+    case "float32", "float": self = .f32
+    case "float16", "half": self = .f16
+    case "bfloat16": self = .bf16
+    case "float8_e4m3fn": self = .f8E4M3
+    case "float8_e5m2": self = .f8E5M2
+    default: self.init(name: name.uppercased())
+    }
+  }
+}

@@ -1,5 +1,9 @@
 // The hot loops of embedfuse. Every function is pure, allocates nothing and keeps no state but the chosen
-// instruction set; its result is the same bits on every instruction set (no contraction, fixed lanes).
+// instruction set; its result is the same bits on every instruction set: no contraction into fused
+// multiply-adds, sums in fixed lanes, divisions and square roots as IEEE 754 defines them.
+//
+// Inputs x are `count` rows of binary64 values: x[j] = x + j * stride. Where there is a base it is x[0], and
+// d_k = x[k] - x[0]. Element i of a call belongs to lane i mod CK_LANES of every sum.
 #ifndef EMBEDFUSE_CKERNELS_H
 #define EMBEDFUSE_CKERNELS_H
 #include <stddef.h>
@@ -13,58 +17,61 @@ typedef enum {
 /// Instruction sets that the loops are compiled for. Elsewhere than on x86-64 there is only the baseline.
 typedef enum { CK_BASELINE = 0, CK_X86_64_V3 = 1, CK_X86_64_V4 = 2 } ck_level;
 
-/// Partial sums run in this many lanes: element i of a run belongs to lane i mod CK_LANES.
 enum { CK_LANES = 8 };
 
-/// The best level this processor has.
+/// The best level that this processor has.
 ck_level ck_best_level(void);
 /// The level in use: the best one, unless ck_use_level chose another.
 ck_level ck_current_level(void);
-/// Uses another level, for tests and for `EMBEDFUSE_KERNELS`; ignored if the processor lacks it. Not to be called while kernels run.
+/// Uses another level, if the processor has it. Results stay the same; only tests and comparisons need it.
 void ck_use_level(ck_level level);
 
-/// Widens n elements of `type` at `source` (any alignment, little-endian) to binary64, exactly.
-/// Returns 1 if any is NaN or infinite, else 0.
+/// Widens n elements of `type` at `source` (any alignment, little-endian) to binary64, exactly. Returns 1 if
+/// any of them is NaN or infinite, else 0.
 int ck_widen(ck_type type, const void *source, double *target, size_t n);
 
-/// Rounds n binary64 values once (to nearest, ties to even) to `type` at `target` (any alignment).
-/// Overflow gives infinity; NaN where the type has no infinity (E4M3, FNUZ).
+/// Rounds n binary64 values once, to nearest and ties to even, to `type` at `target` (any alignment). Overflow
+/// gives infinity, or NaN where the type has no infinity.
 void ck_narrow(ck_type type, const double *source, void *target, size_t n);
 
-/// target[i] = x[a][i] + (sum over j != a of c[j] * (x[j][i] - x[a][i])) / divisor, where x[j] = x + j * stride.
-/// Terms are added in ascending j; terms with c[j] == 0 are left out.
+/// target[i] = x[a][i] + (sum over j != a of c[j] * (x[j][i] - x[a][i])) / divisor; terms in ascending j, those
+/// with c[j] == 0 left out.
 void ck_affine(const double *x, size_t stride, const double *c, size_t count, size_t a, double divisor,
                double *target, size_t n);
 
-/// target[i] = (sum over j of c[j] * x[j][i]) / divisor.
-void ck_linear(const double *x, size_t stride, const double *c, size_t count, double divisor, double *target,
-               size_t n);
+/// target[i] = sum over j of c[j] * x[j][i]; terms in ascending j, those with c[j] == 0 left out.
+void ck_linear(const double *x, size_t stride, const double *c, size_t count, double *target, size_t n);
 
-/// For each model k in 1..<count: lanes[(2(k-1)) * CK_LANES + l] += |x[k]-x[0]| and
-/// lanes[(2(k-1)+1) * CK_LANES + l] += (x[k]-x[0])^2 over the lane's elements; then
-/// lanes[2(count-1) * CK_LANES + l] += x[0]^2. Element i belongs to lane i mod CK_LANES.
+/// Adds, for each model k in 1..<count, |d_k| to sum 2(k-1) and d_k^2 to sum 2(k-1)+1, and x[0]^2 to sum
+/// 2(count-1).
 void ck_delta_sums(const double *x, size_t stride, size_t count, double *lanes, size_t n);
 
-/// Delta-guided fusion at element granularity with weights w_k = s_k |d_k|^p / sum, d_k = x[k] - x[0]:
-/// target[i] = sum_k w_k x[k] for lambda == 1, else x[0] + lambda * sum_k w_k d_k, both computed around the model of largest weight.
-/// scale[k-1] (> 0 or 0) multiplies |d_k| before the power, prior[k-1] after it. Where all scaled deltas are 0 the weights are
-/// the priors' shares; with p < 0 the models that did not move share the whole weight.
-/// weight_lanes[(k-1) * CK_LANES + l] += w_k. scratch: at least 2 * count * n doubles... see CKernels.c.
-void ck_element_guided(const double *x, size_t stride, size_t count, const double *scale, const double *prior,
-                       double power, double lambda, double *weight_lanes, double *scratch, double *target,
-                       size_t n);
-
-/// For the weights of ck_element_guided: lanes[(k-1)*CK_LANES + l] += (w_k d_k)^2 and
-/// lanes[(count-1)*CK_LANES + l] += (sum_k w_k d_k)^2.
-void ck_element_guided_norms(const double *x, size_t stride, size_t count, const double *scale,
-                             const double *prior, double power, double *lanes, double *scratch, size_t n);
-
-/// For constant weights w[k-1]: lanes[(k-1)*CK_LANES + l] += (w_k d_k)^2 and
-/// lanes[(count-1)*CK_LANES + l] += (sum_k w_k d_k)^2.
+/// Adds, for constant weights w[k-1], (w_k d_k)^2 to sum k-1 and (sum_k w_k d_k)^2 to sum count-1.
 void ck_weighted_norms(const double *x, size_t stride, size_t count, const double *w, double *lanes, size_t n);
 
-/// base^exponent for base >= 0, the same bits on every machine: exact for exponents 0, 1 and 2, else within a few units in the
-/// last place. 0^0 = 1; 0^negative = infinity.
+/// Writes the weight of every model in every element, w[(k-1) * n + i]:
+///
+///   w_k = prior[k-1] * (scale[k-1] * |d_k|)^power / sum over all models of the same.
+///
+/// The powers are taken of ratios to the magnitude that dominates, so the weights are free of scale. Where no
+/// model moved they are the shares of the priors; with power < 0 the models that did not move share the whole
+/// weight in proportion to their priors.
+void ck_element_weights(const double *x, size_t stride, size_t count, const double *scale, const double *prior,
+                        double power, double *w, size_t n);
+
+/// Adds up the weights of ck_element_weights, w_k in sum k-1, and writes
+///
+///   target = x[0] + lambda * (m - x[0]) with m = x[a] + sum over k != a of w_k * (x[k] - x[a]),
+///
+/// where a is the model of greatest weight in the element, the first of equals; for lambda == 1 just m.
+void ck_element_combine(const double *x, size_t stride, size_t count, const double *w, double lambda,
+                        double *lanes, double *target, size_t n);
+
+/// Adds (w_k d_k)^2 to sum k-1 and (sum_k w_k d_k)^2 to sum count-1, for the weights of ck_element_weights.
+void ck_element_norms(const double *x, size_t stride, size_t count, const double *w, double *lanes, size_t n);
+
+/// base^exponent for finite base >= 0, the same bits on every machine: exact for the exponents 0 and 1, within
+/// a few units in the last place for others of moderate size. 0^0 = 1; 0 to a negative exponent is infinity.
 double ck_power(double base, double exponent);
 
 /// Gathers byte b of all n elements of `width` bytes into plane b of the target, for each b: the encoding of
