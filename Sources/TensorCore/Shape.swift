@@ -23,10 +23,15 @@ public struct Shape: Sendable, Hashable {
   /// row.
   public var rowLength: Int { Int(clamping: dimensions.last ?? 1) }
 
-  /// Bytes that this many elements of `type` take, or nil where that overflows or doesn't end at a byte.
-  public func byteCount(of type: ElementType) -> Int? {
+  /// Bits of all elements of `type`, or nil where that overflows.
+  public func bitCount(of type: ElementType) -> Int? {
     let (bits, overflow) = elementCount.multipliedReportingOverflow(by: type.bitWidth)
-    guard !overflow, bits % 8 == 0 else { return nil }
+    return overflow ? nil : bits
+  }
+
+  /// Bytes of all elements of `type`, or nil where that overflows or doesn't end at a byte.
+  public func byteCount(of type: ElementType) -> Int? {
+    guard let bits = bitCount(of: type), bits % 8 == 0 else { return nil }
     return bits / 8
   }
 }

@@ -1,0 +1,12 @@
+// Linux system calls that glibc declares only to those who ask for GNU extensions.
+#ifndef EMBEDFUSE_CLINUX_H
+#define EMBEDFUSE_CLINUX_H
+#include <stdint.h>
+
+/// renameat2(2) relative to the working directory, refusing to replace what stands at `to`.
+int clinux_rename_new(const char *from, const char *to);
+/// renameat2(2) relative to the working directory, exchanging the two names.
+int clinux_rename_exchange(const char *from, const char *to);
+/// fallocate(2) from the start of the file.
+int clinux_allocate(int descriptor, int64_t size);
+#endif

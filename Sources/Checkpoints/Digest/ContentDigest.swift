@@ -1,0 +1,92 @@
+import CXXHash
+import TensorCore
+
+/// The XXH3-128 digest of some bytes: for telling contents apart and finding damage, not for proving who made
+/// them (XXH3 is no cryptographic hash).
+public struct ContentDigest: Sendable, Hashable {
+  /// The upper 64 bits.
+  public let high: UInt64
+  /// The lower 64 bits.
+  public let low: UInt64
+
+  /// A digest of these halves.
+  public init(high: UInt64, low: UInt64) {
+    self.high = high
+    self.low = low
+  }
+
+  /// The digest of bytes.
+  public static func of(_ bytes: Span<UInt8>) -> ContentDigest {
+    let hash = unsafe bytes.withUnsafeBufferPointer { unsafe XXH3_128bits($0.baseAddress, $0.count) }
+    return ContentDigest(high: hash.high64, low: hash.low64)
+  }
+
+  /// The digest of bytes.
+  public static func of(_ bytes: [UInt8]) -> ContentDigest { of(bytes.span) }
+
+  /// The digest of a file's bytes.
+  public static func ofFile(at path: String) throws(EmbedFuseError) -> ContentDigest {
+    let file = try InputFile(path)
+    return try file.withMappedBytes(0..<file.byteCount) { bytes throws(EmbedFuseError) in of(bytes) }
+  }
+
+  /// The 16 bytes of the digest, most significant first.
+  var bytes: [UInt8] {
+    [high, low].flatMap { half in (0..<8).map { UInt8(truncatingIfNeeded: half >> (56 - 8 * $0)) } }
+  }
+}
+
+extension ContentDigest: CustomStringConvertible {
+  /// 32 lower-case hexadecimal digits, as `xxh128sum` prints them.
+  public var description: String {
+    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+  }
+
+  /// Reads what `description` gives.
+  public init?(_ text: String) {
+    guard text.utf8.count == 32, let high = UInt64(text.prefix(16), radix: 16),
+      let low = UInt64(text.suffix(16), radix: 16)
+    else { return nil }
+    self.init(high: high, low: low)
+  }
+}
+
+/// Puts together the digest of a tensor from those of its blocks, which may be taken in any order and by anyone.
+///
+/// It is the digest of the text `TYPE SHAPE` with a line break (for example `F32 [2, 3]`), followed by the digest
+/// of each block of the tensor's `BlockGrid`, in order, most significant byte first. So it depends on the tensor's
+/// type, shape and bytes alone, not on the file format or on who read it.
+public struct TensorDigestBuilder: Sendable {
+  private let info: TensorInfo
+  private var blocks: [ContentDigest?]
+
+  /// A builder for a tensor, no block of which is known.
+  public init(_ info: TensorInfo) {
+    self.info = info
+    blocks = Array(repeating: nil, count: BlockGrid(info).count)
+  }
+
+  /// Takes in the digest of a block.
+  public mutating func set(_ digest: ContentDigest, ofBlock block: Int) {
+    blocks[block] = digest
+  }
+
+  /// The tensor's digest; every block must have been set.
+  public func finish() -> ContentDigest {
+    var bytes = Array("\(info.elementType) \(info.shape)\n".utf8)
+    for block in blocks {
+      guard let block else { preconditionFailure("a block of \(info.name) has no digest") }
+      bytes += block.bytes
+    }
+    return .of(bytes)
+  }
+}
+
+extension ContentDigest {
+  /// The digest of a whole checkpoint: of the lines `NAME DIGEST`, sorted by the bytes of the names. It doesn't
+  /// depend on the order of tensors, on shards or on the file format.
+  public static func of(tensors: [(name: String, digest: ContentDigest)]) -> ContentDigest {
+    let sorted = tensors.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+    return .of(Array(sorted.map { "\($0.name) \($0.digest)\n" }.joined().utf8))
+  }
+}

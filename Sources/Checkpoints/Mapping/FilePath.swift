@@ -1,0 +1,95 @@
+import Glibc
+import TensorCore
+
+/// Paths as text, and what the file system says of them.
+public enum FilePath {
+  /// What stands at a path, symbolic links followed.
+  public enum Kind: Sendable {
+    /// A regular file.
+    case file
+    /// A directory.
+    case directory
+    /// A device, a pipe or a socket.
+    case other
+  }
+
+  /// What stands at a path; nil if nothing does.
+  public static func kind(of path: String) -> Kind? {
+    var info = stat()
+    guard unsafe stat(path, &info) == 0 else { return nil }
+    switch info.st_mode & S_IFMT {
+    case S_IFREG: return .file
+    case S_IFDIR: return .directory
+    default: return .other
+    }
+  }
+
+  /// True if both paths lead to the same file or directory.
+  public static func isSame(_ first: String, _ second: String) -> Bool {
+    var a = stat()
+    var b = stat()
+    guard unsafe stat(first, &a) == 0, unsafe stat(second, &b) == 0 else { return false }
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino
+  }
+
+  /// `folder/name`; the name alone if the folder is empty.
+  public static func join(_ folder: String, _ name: String) -> String {
+    if folder.isEmpty { return name }
+    if name.isEmpty { return folder }
+    return folder.hasSuffix("/") ? folder + name : folder + "/" + name
+  }
+
+  /// The path without slashes at its end.
+  public static func trimmed(_ path: String) -> String {
+    var path = path[...]
+    while path.count > 1, path.hasSuffix("/") { path = path.dropLast() }
+    return String(path)
+  }
+
+  /// The folder that holds `path`: `.` if it names none.
+  public static func folder(of path: String) -> String {
+    let path = trimmed(path)
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  /// The last component of a path.
+  public static func name(of path: String) -> String {
+    String(trimmed(path).split(separator: "/").last ?? "/")
+  }
+
+  /// True if this names a file of the same folder: not empty, no separator, not `.` or `..`.
+  static func isPlainName(_ name: String) -> Bool {
+    !name.isEmpty && name != "." && name != ".." && !name.utf8.contains(where: { $0 == 0x2F || $0 == 0x5C || $0 == 0 })
+  }
+
+  /// True if this stays within the folder that it is relative to.
+  static func isWithinFolder(_ relative: String) -> Bool {
+    !relative.hasPrefix("/") && relative.split(separator: "/", omittingEmptySubsequences: false).allSatisfy {
+      isPlainName(String($0))
+    }
+  }
+
+  /// The names in a directory, sorted by their bytes, without `.` and `..`.
+  public static func names(in directory: String) throws(EmbedFuseError) -> [String] {
+    guard let stream = unsafe opendir(directory) else {
+      throw EmbedFuseError.system(.missingInput, "the directory can't be read", path: directory)
+    }
+    defer { unsafe closedir(stream) }
+    var names: [String] = []
+    while let entry = unsafe readdir(stream) {
+      let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+        unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+  }
+}
+
+extension [String] {
+  /// The texts separated by commas, control characters escaped, at most 20 of them.
+  var printableList: String {
+    prefix(20).map(\.printable).joined(separator: ", ") + (count > 20 ? " and \(count - 20) more" : "")
+  }
+}

@@ -1,0 +1,29 @@
+import Glibc
+import TensorCore
+
+/// Files and directories with all that they hold.
+enum FileTree {
+  /// Removes a file, or a directory with what it holds; links are removed, not followed. Does nothing if there
+  /// is nothing.
+  static func remove(_ path: String) {
+    if unsafe unlink(path) == 0 || errno == ENOENT { return }
+    for name in (try? FilePath.names(in: path)) ?? [] { remove(FilePath.join(path, name)) }
+    unsafe rmdir(path)
+  }
+
+  /// Flushes a file, or a directory with what it holds, to disk.
+  static func synchronize(_ path: String) throws(EmbedFuseError) {
+    if FilePath.kind(of: path) == .directory {
+      for name in try FilePath.names(in: path) { try synchronize(FilePath.join(path, name)) }
+    }
+    try synchronizeEntry(path)
+  }
+
+  /// Flushes one file or directory to disk.
+  static func synchronizeEntry(_ path: String) throws(EmbedFuseError) {
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw .system(.inputOutput, "can't be opened to flush it", path: path) }
+    defer { close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw .system(.inputOutput, "can't be flushed to disk", path: path) }
+  }
+}

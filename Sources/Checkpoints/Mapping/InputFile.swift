@@ -1,0 +1,120 @@
+import Glibc
+import Synchronization
+import TensorCore
+
+/// A regular file opened for reading: by position into buffers for what is streamed, through a mapping for
+/// headers and random access.
+///
+/// Streaming goes through `pread(2)` into cache-resident buffers because touching every mapped page once costs a
+/// page fault each. A file that shrinks while it is open gives an error, not a signal.
+public final class InputFile: Sendable {
+  /// The path as it was given.
+  public let path: String
+  /// The size in bytes when the file was opened.
+  public let byteCount: Int
+
+  private let descriptor: Int32
+  /// The address of the mapping, which is made when first asked for; 0 before.
+  private let mapping = Mutex<UInt>(0)
+
+  /// Opens a file.
+  ///
+  /// - Throws: `EmbedFuseError`: missing input if it isn't there, can't be read, or is no regular file.
+  public init(_ path: String) throws(EmbedFuseError) {
+    self.path = path
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      throw EmbedFuseError.system(.missingInput, "can't be opened for reading", path: path)
+    }
+    var info = stat()
+    guard unsafe fstat(descriptor, &info) == 0, info.st_mode & S_IFMT == S_IFREG else {
+      close(descriptor)
+      throw EmbedFuseError(.missingInput, "is not a regular file", path: path)
+    }
+    self.descriptor = descriptor
+    byteCount = Int(info.st_size)
+  }
+
+  deinit {
+    let address = mapping.withLock { $0 }
+    if address != 0 { _ = unsafe munmap(UnsafeMutableRawPointer(bitPattern: address), byteCount) }
+    close(descriptor)
+  }
+
+  /// Reads `count` bytes from byte `offset` on into the front of `bytes`.
+  ///
+  /// - Throws: `EmbedFuseError`: input/output if the read fails or the file has become shorter.
+  public func read(_ count: Int, at offset: Int, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
+    precondition(count <= bytes.count)
+    var done = 0
+    while done < count {
+      let got = unsafe bytes.withUnsafeMutableBytes { buffer in
+        unsafe pread(descriptor, buffer.baseAddress! + done, count - done, off_t(offset + done))
+      }
+      if got > 0 {
+        done += got
+      } else if got == 0 {
+        throw EmbedFuseError(
+          .inputOutput, "the file ends here, though it had \(byteCount) bytes when it was opened", path: path,
+          offset: offset + done, remedy: "another program changed it meanwhile; start again when it is complete")
+      } else if errno != EINTR {
+        throw EmbedFuseError.system(.inputOutput, "can't be read", path: path, offset: offset + done)
+      }
+    }
+  }
+
+  /// The bytes of a range, in an array of their own.
+  public func bytes(_ range: Range<Int>) throws(EmbedFuseError) -> [UInt8] {
+    var result = Array(repeating: UInt8(0), count: range.count)
+    var span = result.mutableSpan
+    try read(range.count, at: range.lowerBound, into: &span)
+    return result
+  }
+
+  /// Lets `body` look at a range of the mapped file.
+  ///
+  /// - Throws: what `body` throws, or an input/output error if the file can't be mapped or has become shorter.
+  public func withMappedBytes<Result>(
+    _ range: Range<Int>, _ body: (Span<UInt8>) throws(EmbedFuseError) -> Result
+  ) throws(EmbedFuseError) -> Result {
+    precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
+    var info = stat()
+    guard unsafe fstat(descriptor, &info) == 0, Int(info.st_size) >= range.upperBound else {
+      throw EmbedFuseError(
+        .inputOutput, "the file has become shorter than its \(byteCount) bytes", path: path,
+        remedy: "another program changed it meanwhile; start again when it is complete")
+    }
+    guard !range.isEmpty else { return try body([UInt8]().span) }
+    let start = unsafe UnsafeRawPointer(bitPattern: try mappedAddress() + UInt(range.lowerBound))
+    let bytes = unsafe UnsafeRawBufferPointer(start: start, count: range.count)
+    return try body(unsafe Span(_unsafeElements: bytes.assumingMemoryBound(to: UInt8.self)))
+  }
+
+  /// The address of the mapping, which lasts as long as the file is open.
+  private func mappedAddress() throws(EmbedFuseError) -> UInt {
+    let address = mapping.withLock { address in
+      if address == 0, let start = unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0),
+        unsafe start != MAP_FAILED
+      {
+        address = UInt(bitPattern: start)
+      }
+      return address
+    }
+    guard address != 0 else {
+      throw EmbedFuseError.system(.inputOutput, "can't be mapped into memory", path: path)
+    }
+    return address
+  }
+}
+
+extension EmbedFuseError {
+  /// An error of the system call that has just failed, with the text for `errno`.
+  static func system(
+    _ code: Code, _ problem: String, path: String? = nil, offset: Int? = nil, remedy: String? = nil
+  ) -> EmbedFuseError {
+    let number = Glibc.errno
+    let text = unsafe String(cString: strerror(number))
+    return EmbedFuseError(
+      code, "\(problem): \(text)", path: path, offset: offset, remedy: remedy, errno: number)
+  }
+}

@@ -1,0 +1,117 @@
+import Synchronization
+import TensorCore
+
+/// Writes one safetensors file, of preallocated size, at positions known in advance.
+///
+/// Tensors keep their order but for alignment: wider element types come first, so that each is naturally aligned.
+/// The header's metadata may be replaced before the file is finished by other values of the same length, for
+/// digests of what is being written.
+public final class SafetensorsWriter: CheckpointWriter {
+  /// The bytes that a run has, about.
+  static let runBytes = 256 << 10
+
+  /// The tensors in the order given.
+  public let tensors: [TensorInfo]
+
+  private let file: OutputFile
+  private let header: SafetensorsLayout
+  private let remaining: Atomic<Int>
+
+  /// Creates the file.
+  ///
+  /// - Parameters:
+  ///   - path: where; nothing may stand there.
+  ///   - tensors: what is to be written; names must differ.
+  ///   - metadata: the strings of `__metadata__`.
+  /// - Throws: `EmbedFuseError`: cannot create; bad data for a name that stands twice or a header that the format
+  ///   doesn't allow.
+  public init(
+    creating path: String, tensors: [TensorInfo], metadata: KeyValuePairs<String, String> = ["format": "pt"]
+  ) throws(EmbedFuseError) {
+    self.tensors = tensors
+    let header = try SafetensorsLayout(tensors: tensors, metadata: metadata.map { ($0.key, $0.value) })
+    file = try OutputFile(creating: path, byteCount: header.byteCount)
+    remaining = Atomic(tensors.reduce(0) { $0 + $1.byteCount })
+    let bytes = header.bytes
+    try file.write(bytes.span, at: 0)
+    self.header = header
+  }
+
+  /// About 256 KiB.
+  public func runLength(of tensor: Int) -> Int {
+    BlockGrid(tensors[tensor]).runLength(target: Self.runBytes * 8 / tensors[tensor].elementType.bitWidth)
+  }
+
+  /// Writes a run where it belongs.
+  public func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
+    let start = tensors[tensor].elementType.byteCount(ofElements: range.lowerBound)
+    try file.write(bytes, at: header.offsets[tensor] + start)
+    remaining.subtract(bytes.count, ordering: .relaxed)
+  }
+
+  /// Replaces metadata by other values of the same length.
+  public func setMetadata(_ metadata: KeyValuePairs<String, String>) throws(EmbedFuseError) {
+    let replaced = try SafetensorsLayout(tensors: tensors, metadata: metadata.map { ($0.key, $0.value) })
+    precondition(replaced.bytes.count == header.bytes.count, "metadata must keep its length")
+    try file.write(replaced.bytes.span, at: 0)
+  }
+
+  /// Checks that every byte has been written.
+  public func finish() throws(EmbedFuseError) {
+    let missing = remaining.load(ordering: .acquiring)
+    guard missing == 0 else {
+      throw EmbedFuseError(.internalError, "\(missing) bytes of tensors were not written", path: file.path)
+    }
+  }
+}
+
+/// Where the header and the tensors of a safetensors file stand.
+struct SafetensorsLayout {
+  /// The header with its length.
+  let bytes: [UInt8]
+  /// The file's byte at which each tensor starts, in the order given.
+  let offsets: [Int]
+  /// The file's size.
+  let byteCount: Int
+
+  init(tensors: [TensorInfo], metadata: [(String, String)]) throws(EmbedFuseError) {
+    let order = tensors.indices.sorted { first, second in
+      let ranks = (tensors[first].elementType.rawValue, tensors[second].elementType.rawValue)
+      return ranks.0 == ranks.1 ? first < second : ranks.0 > ranks.1
+    }
+    var json = JSON.Object()
+    if !metadata.isEmpty {
+      var strings = JSON.Object()
+      for (key, value) in metadata { strings[key] = .string(value) }
+      json["__metadata__"] = .object(strings)
+    }
+    var position = 0
+    var starts = Array(repeating: 0, count: tensors.count)
+    for index in order {
+      let info = tensors[index]
+      guard json[info.name] == nil else {
+        throw EmbedFuseError(
+          .badData, "stands in the output twice, or has the reserved name __metadata__", tensor: info.name)
+      }
+      starts[index] = position
+      json[info.name] = [
+        "dtype": .string(info.elementType.name),
+        "shape": .array(info.shape.dimensions.map { .number(String($0)) }),
+        "data_offsets": [.number(position), .number(position + info.byteCount)],
+      ]
+      position += info.byteCount
+    }
+    var text = Array(JSON.object(json).compactText.utf8)
+    text += Array(repeating: 0x20, count: (8 - text.count % 8) % 8)
+    guard text.count <= SafetensorsHeader.lengthLimit else {
+      throw EmbedFuseError(
+        .badData,
+        "the header takes \(text.count) bytes, but safetensors allows \(SafetensorsHeader.lengthLimit)",
+        remedy: "write shards (--max-shard-size) or .h5 instead")
+    }
+    bytes = (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) } + text
+    let dataStart = bytes.count
+    offsets = starts.map { $0 + dataStart }
+    byteCount = dataStart + position
+  }
+}
