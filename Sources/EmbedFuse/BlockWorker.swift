@@ -37,7 +37,9 @@ struct BlockWorker {
   }
 
   /// The block as the method sees it.
-  func block(_ range: Range<Int>, of tensor: PlannedTensor, in context: TensorContext, hasBase: Bool) -> FusionBlock {
+  func block(_ range: Range<Int>, of tensor: PlannedTensor, in context: TensorContext, hasBase: Bool)
+    -> FusionBlock
+  {
     FusionBlock(
       tensor: context, range: range,
       inputs: tensor.sources.map { source in

@@ -23,7 +23,8 @@ struct FusionEngine: Sendable {
   private var longRows: [Int: [[Double]]] = [:]
 
   init(
-    tensors: [PlannedTensor], paths: [String], hasBase: Bool, method: any FusionMethod, nonFinite: NonFinitePolicy,
+    tensors: [PlannedTensor], paths: [String], hasBase: Bool, method: any FusionMethod,
+    nonFinite: NonFinitePolicy,
     pool: WorkerPool, progress: FusionProgress
   ) {
     self.tensors = tensors
@@ -82,7 +83,8 @@ extension FusionEngine {
           stage: index,
           sums: contexts.map { context in
             // In the order of blocks, so that the sum doesn't depend on who computed which.
-            sums[context.index, default: []].reduce(into: Array(repeating: 0.0, count: stage.sumCount)) { total, block in
+            sums[context.index, default: []].reduce(into: Array(repeating: 0.0, count: stage.sumCount)) {
+              total, block in
               for s in total.indices { total[s] += block[s] }
             }
           }, of: contexts)
@@ -98,7 +100,9 @@ extension FusionEngine {
     let pieces = blocks.count / max(1, rows)
     var known = longRows[context.index] ?? Array(repeating: [], count: rows)
     for row in 0..<rows {
-      known[row] += blocks[row * pieces..<(row + 1) * pieces].reduce(into: Array(repeating: 0.0, count: sumCount)) {
+      known[row] += blocks[row * pieces..<(row + 1) * pieces].reduce(
+        into: Array(repeating: 0.0, count: sumCount)
+      ) {
         for s in $0.indices { $0[s] += $1[s] }
       }
     }
@@ -179,7 +183,9 @@ extension FusionEngine {
   /// Fuses or copies every tensor into `writer`, whose tensors are this engine's in the same order.
   func fuse(into writer: any CheckpointWriter) async throws -> [Finding] {
     let runs = tensors.indices.flatMap { tensor in
-      BlockGrid(tensors[tensor].info).runs(of: writer.runLength(of: tensor)).map { Run(tensor: tensor, range: $0) }
+      BlockGrid(tensors[tensor].info).runs(of: writer.runLength(of: tensor)).map {
+        Run(tensor: tensor, range: $0)
+      }
     }
     let engine = self
     let gathered = try await pool.run(
@@ -187,10 +193,14 @@ extension FusionEngine {
       worker: { (worker: engine.worker(), findings: [BlockFinding]()) },
       job: { index, state in
         let run = runs[index]
-        try engine.make(run, with: &state.worker, findings: &state.findings)
         let size = engine.tensors[run.tensor].info.elementType.byteCount(ofElements: run.range.count)
-        try writer.write(
-          state.worker.output.span.extracting(0..<size), of: run.tensor, at: run.range)
+        do {
+          try engine.make(run, with: &state.worker, findings: &state.findings)
+          try writer.write(state.worker.output.span.extracting(0..<size), of: run.tensor, at: run.range)
+        } catch {
+          writer.abandon()
+          throw error
+        }
       },
       gathered: { $0.findings })
     return summarize(gathered.flatMap { $0 })
@@ -226,7 +236,8 @@ extension FusionEngine {
       var digests = [ContentDigest.of(worker.output.span.extracting(offset..<offset + blockSize))]
       for (j, source) in tensor.sources.enumerated() {
         let stored = source.tensor.info.elementType.byteCount(ofElements: range.count)
-        digests.append(ContentDigest.of(worker.bytes[j].span.extracting(0..<stored)))
+        let bytes = worker.bytes[j]
+        digests.append(ContentDigest.of(bytes.span.extracting(0..<stored)))
       }
       findings.append(BlockFinding(tensor: run.tensor, block: block, digests: digests, tally: tally))
       progress.advance(bytes(of: tensor, over: range))

@@ -25,7 +25,8 @@ public enum MethodSettings: Sendable {
   public init(named name: String, parameters given: [String: String] = [:]) throws(EmbedFuseError) {
     guard let known = Self.parameters.first(where: { $0.key == name })?.value else {
       let names = Self.parameters.map(\.key).joined(separator: ", ")
-      throw EmbedFuseError(.usage, "there is no method '\(name.printable)'", remedy: "choose one of: \(names)")
+      throw EmbedFuseError(
+        .usage, "there is no method '\(name.printable)'", remedy: "choose one of: \(names)")
     }
     if let unknown = given.keys.sorted().first(where: { !known.contains($0) }) {
       throw EmbedFuseError(
@@ -41,7 +42,9 @@ public enum MethodSettings: Sendable {
       }
       return value
     }
-    let lambda = try value("lambda", default: DeltaGuided.Lambda.fixed(1), "a number or auto, auto:tensor, auto:row") {
+    let lambda = try value(
+      "lambda", default: DeltaGuided.Lambda.fixed(1), "a number or auto, auto:tensor, auto:row"
+    ) {
       DeltaGuided.Lambda($0)
     }
     let normalize = try value("normalize", default: name == "soup", "true or false") { Bool($0) }

@@ -27,4 +27,3 @@ public struct BlockInput: Sendable {
     self.elementType = elementType
   }
 }
-

@@ -64,7 +64,9 @@ extension DeltaGuided {
     if purposes(modelCount: modelCount)[stage].purpose == .norms {
       learnLambdas(sums, modelCount: modelCount)
     } else {
-      let deltas = zip(sums, tensors).map { DeltaSums($0, modelCount: modelCount, elementCount: $1.shape.elementCount) }
+      let deltas = zip(sums, tensors).map {
+        DeltaSums($0, modelCount: modelCount, elementCount: $1.shape.elementCount)
+      }
       learnScales(deltas, modelCount: modelCount)
       if weighsWholeTensors { learnWeights(deltas, of: tensors) }
     }

@@ -42,7 +42,8 @@ func combineAffinely(
   into target: inout MutableSpan<Double>
 ) {
   var anchor = 0
-  for (j, coefficient) in coefficients.enumerated() where coefficient.magnitude > coefficients[anchor].magnitude {
+  for (j, coefficient) in coefficients.enumerated()
+  where coefficient.magnitude > coefficients[anchor].magnitude {
     anchor = j
   }
   affineCombination(

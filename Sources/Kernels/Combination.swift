@@ -34,7 +34,8 @@ public func affineCombination(
 ///   - coefficients: one for each input; inputs with 0 are not read.
 ///   - target: receives the results at `layout.elements`.
 public func linearCombination(
-  of values: Span<Double>, _ layout: TileLayout, coefficients: [Double], into target: inout MutableSpan<Double>
+  of values: Span<Double>, _ layout: TileLayout, coefficients: [Double],
+  into target: inout MutableSpan<Double>
 ) {
   layout.check(values)
   precondition(coefficients.count == layout.inputCount && target.count >= layout.elements.upperBound)

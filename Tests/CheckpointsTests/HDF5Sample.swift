@@ -71,7 +71,7 @@ struct HDF5Sample: Sendable {
         let (tensor, run) = runs[index]
         let bits = tensors[tensor].elementType.bitWidth
         let bytes = Array(values[tensor][run.lowerBound * bits / 8..<run.upperBound * bits / 8])
-        do { try unsafe writer.write(bytes.span.bytes, of: tensor, at: run) } catch {
+        do { try writer.write(bytes.span, of: tensor, at: run) } catch {
           failure.withLock { $0 = error }
           return
         }

@@ -53,7 +53,8 @@ public final class HDF5Writer: CheckpointWriter {
   public func runLength(of tensor: Int) -> Int { layouts[tensor].runLength }
 
   /// Compresses what `bytes` completes and stores it, or leaves it to the worker that stores what comes before.
-  public func write(_ bytes: RawSpan, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
+  public func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
+    let bytes = unsafe bytes.bytes
     let layout = layouts[tensor]
     let byteRange = ChunkLayout.byteRange(of: range, in: tensors[tensor])
     precondition(bytes.byteCount == byteRange.count && byteRange.upperBound <= tensors[tensor].byteCount)

@@ -35,7 +35,9 @@ extension JSON {
   }
 
   /// Reads one value from a string.
-  public static func parse(_ text: String, duplicateKeys: DuplicateKeys = .reject) throws(EmbedFuseError) -> JSON {
+  public static func parse(_ text: String, duplicateKeys: DuplicateKeys = .reject) throws(EmbedFuseError)
+    -> JSON
+  {
     let bytes = Array(text.utf8)
     return try parse(bytes.span, duplicateKeys: duplicateKeys)
   }
@@ -65,7 +67,9 @@ private struct JSONReader {
     return text[position]
   }
 
-  func value(_ text: Span<UInt8>, _ position: inout Int, depth: Int, within member: String?) throws(EmbedFuseError) -> JSON {
+  func value(_ text: Span<UInt8>, _ position: inout Int, depth: Int, within member: String?)
+    throws(EmbedFuseError) -> JSON
+  {
     guard depth <= JSON.depthLimit else {
       throw error("values are nested deeper than \(JSON.depthLimit)", at: position)
     }

@@ -60,14 +60,16 @@ public enum FilePath {
 
   /// True if this names a file of the same folder: not empty, no separator, not `.` or `..`.
   static func isPlainName(_ name: String) -> Bool {
-    !name.isEmpty && name != "." && name != ".." && !name.utf8.contains(where: { $0 == 0x2F || $0 == 0x5C || $0 == 0 })
+    !name.isEmpty && name != "." && name != ".."
+      && !name.utf8.contains(where: { $0 == 0x2F || $0 == 0x5C || $0 == 0 })
   }
 
   /// True if this stays within the folder that it is relative to.
   static func isWithinFolder(_ relative: String) -> Bool {
-    !relative.hasPrefix("/") && relative.split(separator: "/", omittingEmptySubsequences: false).allSatisfy {
-      isPlainName(String($0))
-    }
+    !relative.hasPrefix("/")
+      && relative.split(separator: "/", omittingEmptySubsequences: false).allSatisfy {
+        isPlainName(String($0))
+      }
   }
 
   /// The names in a directory, sorted by their bytes, without `.` and `..`.

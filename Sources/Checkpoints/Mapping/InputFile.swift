@@ -44,7 +44,8 @@ public final class InputFile: Sendable {
   /// Reads `count` bytes from byte `offset` on into the front of `bytes`.
   ///
   /// - Throws: `EmbedFuseError`: input/output if the read fails or the file has become shorter.
-  public func read(_ count: Int, at offset: Int, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
+  public func read(_ count: Int, at offset: Int, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError)
+  {
     precondition(count <= bytes.count)
     var done = 0
     while done < count {
@@ -56,7 +57,8 @@ public final class InputFile: Sendable {
       } else if got == 0 {
         throw EmbedFuseError(
           .inputOutput, "the file ends here, though it had \(byteCount) bytes when it was opened", path: path,
-          offset: offset + done, remedy: "another program changed it meanwhile; start again when it is complete")
+          offset: offset + done,
+          remedy: "another program changed it meanwhile; start again when it is complete")
       } else if errno != EINTR {
         throw EmbedFuseError.system(.inputOutput, "can't be read", path: path, offset: offset + done)
       }

@@ -29,12 +29,14 @@ public final class OutputFile: Sendable {
       case EINTR: continue
       case EOPNOTSUPP, ENOSYS:
         guard ftruncate(descriptor, off_t(byteCount)) == 0 else {
-          throw EmbedFuseError.system(.inputOutput, "can't be given its size of \(byteCount) bytes", path: path)
+          throw EmbedFuseError.system(
+            .inputOutput, "can't be given its size of \(byteCount) bytes", path: path)
         }
         return
       default:
         throw EmbedFuseError.system(
-          .inputOutput, "there is no room for its \(byteCount) bytes", path: path, remedy: Self.remedy(for: errno))
+          .inputOutput, "there is no room for its \(byteCount) bytes", path: path,
+          remedy: Self.remedy(for: errno))
       }
     }
   }

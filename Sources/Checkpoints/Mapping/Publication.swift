@@ -48,11 +48,13 @@ public final class Publication: Sendable {
     stagingPath = FilePath.join(folder, ".\(FilePath.name(of: path)).embedfuse-\(getpid())-\(number).tmp")
     guard FilePath.kind(of: folder) == .directory else {
       throw EmbedFuseError(
-        .cannotCreate, "the folder \(folder.printable) isn't there", path: path, remedy: "make it first: mkdir -p \(folder.printable)")
+        .cannotCreate, "the folder \(folder.printable) isn't there", path: path,
+        remedy: "make it first: mkdir -p \(folder.printable)")
     }
     try Self.checkReplaceable(path, kind: kind, overwrite: overwrite)
     guard unsafe access(folder, W_OK | X_OK) == 0 else {
-      throw EmbedFuseError.system(.cannotCreate, "the folder \(folder.printable) can't be written to", path: path)
+      throw EmbedFuseError.system(
+        .cannotCreate, "the folder \(folder.printable) can't be written to", path: path)
     }
     try Self.removeLeftovers(of: path)
     if kind == .directory {
@@ -147,13 +149,18 @@ extension Publication {
     let isDirectory = info.st_mode & S_IFMT == S_IFDIR
     guard info.st_mode & S_IFMT != S_IFLNK, isDirectory == (kind == .directory) else {
       throw EmbedFuseError(
-        .cannotCreate, "is a \(isDirectory ? "directory" : "link or file of another kind"), which the output would not replace alike", path: path,
+        .cannotCreate,
+        "is a \(isDirectory ? "directory" : "link or file of another kind"), which the output would not replace alike",
+        path: path,
         remedy: "choose another name, or remove it yourself")
     }
     let marks = ["config.json", "modules.json", "embedfuse.json", "model.safetensors"]
-    if isDirectory, let names = try? FilePath.names(in: path), !names.isEmpty, !names.contains(where: marks.contains) {
+    if isDirectory, let names = try? FilePath.names(in: path), !names.isEmpty,
+      !names.contains(where: marks.contains)
+    {
       throw EmbedFuseError(
-        .cannotCreate, "is a directory that holds no model, so it is not replaced even with --force", path: path,
+        .cannotCreate, "is a directory that holds no model, so it is not replaced even with --force",
+        path: path,
         remedy: "choose another name, or remove it yourself")
     }
   }

@@ -16,7 +16,8 @@ extension Checkpoint {
       tensors: header.entries.map { entry in
         StoredTensor(
           info: entry.info,
-          storage: FileRegion(file: file, offset: entry.offset, elementType: entry.info.elementType), path: path)
+          storage: FileRegion(file: file, offset: entry.offset, elementType: entry.info.elementType),
+          path: path)
       }, metadata: header.metadata, aliases: aliases(header.metadata, of: header.entries.map(\.info.name)),
       files: [(path, file.byteCount)])
   }
@@ -41,13 +42,15 @@ extension Checkpoint {
     }
     guard absent.isEmpty else {
       throw EmbedFuseError(
-        .missingInput, "\(absent.count) of its \(index.shards.count) shards can't be read: \(absent.printableList)",
+        .missingInput,
+        "\(absent.count) of its \(index.shards.count) shards can't be read: \(absent.printableList)",
         path: path, remedy: "download or copy the missing files into \(folder.printable)")
     }
     try index.check(against: shards.mapValues { $0.tensors.map(\.info.name) })
     let tensors = index.shards.flatMap { shards[$0]!.tensors }
     return Checkpoint(
-      path: path, format: .safetensors, tensors: tensors, metadata: shards[index.shards.first ?? ""]?.metadata ?? [:],
+      path: path, format: .safetensors, tensors: tensors,
+      metadata: shards[index.shards.first ?? ""]?.metadata ?? [:],
       aliases: aliases(index.metadata, of: tensors.map(\.info.name)),
       files: index.shards.flatMap { shards[$0]!.files })
   }
@@ -73,20 +76,24 @@ struct ShardIndex {
     }
     guard let map = json["weight_map"]?.objectValue, !map.members.isEmpty else {
       throw EmbedFuseError(
-        .badData, "has no weight_map from tensors to files", path: path, remedy: "download or copy the index again")
+        .badData, "has no weight_map from tensors to files", path: path,
+        remedy: "download or copy the index again")
     }
     var weightMap: [String: String] = [:]
     for member in map.members {
       guard let name = member.value.stringValue, FilePath.isPlainName(name) else {
         throw EmbedFuseError(
-          .badData, "weight_map puts it into \(member.value.compactText.printable), which is no plain file name",
+          .badData,
+          "weight_map puts it into \(member.value.compactText.printable), which is no plain file name",
           path: path, tensor: member.key, remedy: "shards must stand beside their index")
       }
       weightMap[member.key] = name
     }
     self.weightMap = weightMap
     shards = Set(weightMap.values).sorted()
-    metadata = (json["metadata"]?.objectValue?.members ?? []).reduce(into: [:]) { $0[$1.key] = $1.value.stringValue }
+    metadata = (json["metadata"]?.objectValue?.members ?? []).reduce(into: [:]) {
+      $0[$1.key] = $1.value.stringValue
+    }
   }
 
   /// Checks that the shards hold exactly what the index says.
@@ -98,7 +105,9 @@ struct ShardIndex {
         if let other = found.updateValue(shard, forKey: name) {
           problems.append("\(name.printable) stands in both \(other) and \(shard)")
         } else if weightMap[name] != shard {
-          problems.append("\(name.printable) stands in \(shard), but the index \(weightMap[name].map { "puts it into \($0)" } ?? "doesn't name it")")
+          problems.append(
+            "\(name.printable) stands in \(shard), but the index \(weightMap[name].map { "puts it into \($0)" } ?? "doesn't name it")"
+          )
         }
       }
     }
@@ -107,7 +116,8 @@ struct ShardIndex {
     }
     guard problems.isEmpty else {
       throw EmbedFuseError(
-        .badData, "index and shards disagree:\n  " + problems.prefix(20).joined(separator: "\n  ")
+        .badData,
+        "index and shards disagree:\n  " + problems.prefix(20).joined(separator: "\n  ")
           + (problems.count > 20 ? "\n  and \(problems.count - 20) more" : ""), path: path,
         remedy: "index and shards are of different saves; download or copy all of them again")
     }

@@ -27,7 +27,8 @@ struct SafetensorsHeader {
     }
     guard let members = json.objectValue?.members else {
       throw EmbedFuseError(
-        .badData, "the header is no JSON object, but a safetensors header names its tensors in one", path: file.path,
+        .badData, "the header is no JSON object, but a safetensors header names its tensors in one",
+        path: file.path,
         offset: 8, remedy: Self.notSafetensors)
     }
     var metadata: [String: String] = [:]
@@ -50,7 +51,8 @@ struct SafetensorsHeader {
   private static func length(of file: InputFile) throws(EmbedFuseError) -> Int {
     guard file.byteCount >= 8 else {
       throw EmbedFuseError(
-        .badData, "the file has \(file.byteCount) bytes, but the header's length alone takes 8", path: file.path,
+        .badData, "the file has \(file.byteCount) bytes, but the header's length alone takes 8",
+        path: file.path,
         remedy: "the file is empty or cut off; download or copy it again")
     }
     let length = try file.bytes(0..<8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
@@ -62,7 +64,8 @@ struct SafetensorsHeader {
     guard Int(length) <= file.byteCount - 8 else {
       throw EmbedFuseError(
         .badData,
-        "the header's length is \(length), but only \(file.byteCount - 8) bytes follow it", path: file.path, offset: 0,
+        "the header's length is \(length), but only \(file.byteCount - 8) bytes follow it", path: file.path,
+        offset: 0,
         remedy: "the file is cut off; download or copy it again")
     }
     return Int(length)
@@ -77,7 +80,8 @@ struct SafetensorsHeader {
     for member in members {
       guard let text = member.value.stringValue else {
         throw EmbedFuseError(
-          .badData, "__metadata__ has a value for '\(member.key.printable)' that is no string", path: path, offset: 8)
+          .badData, "__metadata__ has a value for '\(member.key.printable)' that is no string", path: path,
+          offset: 8)
       }
       result[member.key] = text
     }
@@ -97,7 +101,9 @@ struct SafetensorsHeader {
     guard let dtype = entry["dtype"] else { throw reject("has no dtype") }
     guard let typeName = dtype.stringValue, let type = ElementType(name: typeName) else {
       let found = dtype.stringValue?.printable ?? dtype.compactText
-      throw reject("has the unknown dtype \(found); known are \(ElementType.allCases.map(\.name).joined(separator: ", "))")
+      throw reject(
+        "has the unknown dtype \(found); known are \(ElementType.allCases.map(\.name).joined(separator: ", "))"
+      )
     }
     guard let dimensions = entry["shape"] else { throw reject("has no shape") }
     guard let extents = unsignedIntegers(dimensions) else {
@@ -123,7 +129,9 @@ struct SafetensorsHeader {
     guard let elements = value.arrayValue else { return nil }
     var result: [UInt] = []
     for element in elements {
-      guard case .number(let text) = element, !text.hasPrefix("-"), let integer = UInt(text) else { return nil }
+      guard case .number(let text) = element, !text.hasPrefix("-"), let integer = UInt(text) else {
+        return nil
+      }
       result.append(integer)
     }
     return result
@@ -138,9 +146,11 @@ struct SafetensorsHeader {
     entries.reserveCapacity(ranges.count)
     for (info, begin, end) in ranges.sorted(by: { ($0.begin, $0.end) < ($1.begin, $1.end) }) {
       guard begin == position else {
-        let what = begin < position ? "overlaps the tensor before it" : "leaves a gap of \(begin - position) bytes"
+        let what =
+          begin < position ? "overlaps the tensor before it" : "leaves a gap of \(begin - position) bytes"
         throw EmbedFuseError(
-          .badData, "begins at data byte \(begin), where \(position) is expected: it \(what)", path: file.path,
+          .badData, "begins at data byte \(begin), where \(position) is expected: it \(what)",
+          path: file.path,
           tensor: info.name, remedy: notSafetensors)
       }
       guard end - begin == info.byteCount else {
@@ -159,7 +169,8 @@ struct SafetensorsHeader {
         position > available
           ? "the tensors take \(position) bytes, but the file ends after \(available): \(position - available) are missing"
           : "\(available - position) bytes follow the last tensor", path: file.path,
-        offset: dataStart + min(position, available), remedy: "the file was cut off or added to; download or copy it again")
+        offset: dataStart + min(position, available),
+        remedy: "the file was cut off or added to; download or copy it again")
     }
     return entries
   }
