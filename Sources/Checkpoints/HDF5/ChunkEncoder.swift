@@ -7,7 +7,7 @@ public enum ChunkCompression: Sendable, Hashable {
   /// The setting for shuffled weights: the entropy coder alone, with a table of its own for each byte plane.
   ///
   /// On shuffled weights zstd's match finder only spoils the statistics of the literals, so matches are all but
-  /// ruled out (level 1, minMatch 7, hashLog 6) and a block ends with each plane. That is smaller than level 19
+  /// ruled out (level 1, minMatch 7, hashLog 6, long steps) and a block ends with each plane. That is smaller than level 19
   /// and several times as fast as level 3.
   case weights
   /// A plain level of zstd, 1...22, or negative for speed.
@@ -46,6 +46,11 @@ public enum ChunkCompression: Sendable, Hashable {
       try set(ZSTD_c_compressionLevel, 1)
       try set(ZSTD_c_minMatch, 7)
       try set(ZSTD_c_hashLog, 6)
+      // Literals are coded at this level only if asked for; then the search for matches may take such long steps
+      // that it finds no more than long runs. Without that parameter (not a stable one) frames are a little larger.
+      if unsafe ZSTD_isError(ZSTD_CCtx_setParameter(context, literalCompressionMode, 1)) == 0 {
+        try set(ZSTD_c_targetLength, 256)
+      }
     case .level(let level):
       guard ChunkCompression.levels.contains(level), level != 0 else {
         throw EmbedFuseError(
@@ -56,6 +61,9 @@ public enum ChunkCompression: Sendable, Hashable {
       try set(ZSTD_c_compressionLevel, Int32(level))
     }
   }
+
+  /// `ZSTD_c_literalCompressionMode`; 1 means always.
+  private var literalCompressionMode: ZSTD_cParameter { ZSTD_c_experimentalParam5 }
 
   deinit { unsafe ZSTD_freeCCtx(context) }
 
