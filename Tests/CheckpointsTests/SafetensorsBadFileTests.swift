@@ -16,23 +16,23 @@ import TestSupport
   static let messages: [String: String] = [
     "empty_file": "the file has 0 bytes",
     "seven_bytes": "the file has 7 bytes",
-    "zero_header_len": "the text ends too early",
+    "zero_header_len": "the text ends where an object is expected",
     "len_only": "only 0 bytes follow it",
-    "header_len_past_eof": "bytes follow it",
+    "header_len_past_eof": "are missing",
     "header_len_100_000_001": "at most 100000000 is allowed",
-    "header_len_100_000_000_short_file": "bytes follow it",
+    "header_len_100_000_000_short_file": "are missing",
     "header_len_u64_max": "is 18446744073709551615",
-    "not_utf8": "invalid JSON",
-    "not_json": "invalid JSON",
-    "json_array": "no JSON object",
-    "json_null": "no JSON object",
-    "json_trailing_garbage": "there is more after the end",
-    "nul_padding": "there is more after the end",
-    "bom": "a value is expected here",
-    "hole_start": "leaves a gap",
-    "hole_middle": "leaves a gap",
-    "overlap_same": "overlaps the tensor before it",
-    "overlap_partial": "overlaps the tensor before it",
+    "not_utf8": "byte 0xFF stands where",
+    "not_json": "the text ends where a key in quotes is expected",
+    "json_array": "'[' stands where an object is expected",
+    "json_null": "'n' stands where an object is expected",
+    "json_trailing_garbage": "stands where the end is expected",
+    "nul_padding": "byte 0x0 stands where the end is expected",
+    "bom": "byte 0xEF stands where an object is expected",
+    "hole_start": "to the start of the data",
+    "hole_middle": "to the tensor a before it",
+    "overlap_same": "overlaps the tensor a before it",
+    "overlap_partial": "overlaps the tensor a before it",
     "end_before_begin": "which are no range",
     "trailing_bytes": "follow the last tensor",
     "truncated_2": "2 are missing",
@@ -68,10 +68,10 @@ import TestSupport
     "lone_surrogate_name": "half of a surrogate pair",
     "f4_odd": "don't end at a byte",
     "f6_bad": "don't end at a byte",
-    "json_comment": "a key in quotes is expected",
-    "json_trailing_comma": "a key in quotes is expected",
-    "leading_zero_int": "doesn't start with 0",
-    "deep_nesting": "nested deeper than 128",
+    "json_comment": "'/' stands where a key in quotes is expected",
+    "json_trailing_comma": "'}' stands where a key in quotes is expected",
+    "leading_zero_int": "a number starts with 0",
+    "deep_nesting": "nest more than 128 deep",
   ]
 
   static let cases: [(name: String, accepted: Bool)] = {
@@ -98,5 +98,8 @@ import TestSupport
     #expect(error.code == .badData)
     #expect(error.path == path)
     #expect(error.description.contains(message), "\(error)")
+    #expect(
+      error.tensor != nil || error.offset != nil || error.description.contains("length alone"), "\(error)")
+    #expect(error.remedy?.contains("download or copy it again") == true, "\(error)")
   }
 }

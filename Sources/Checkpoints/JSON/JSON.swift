@@ -1,6 +1,9 @@
 /// A JSON value (RFC 8259) that keeps what other readers lose and formats depend on: the order of keys, and how a
 /// number was spelled.
-public enum JSON: Sendable, Hashable {
+///
+/// Two values are equal if they hold the same, whatever the order of members; numbers compare by their spelling
+/// and strings by their bytes, so that spellings which Unicode calls equivalent stay apart.
+public enum JSON: Sendable {
   /// `null`
   case null
   /// `true` or `false`
@@ -13,51 +16,6 @@ public enum JSON: Sendable, Hashable {
   case array([JSON])
   /// An object with its members in order.
   case object(Object)
-
-  /// The members of an object, in order.
-  public struct Object: Sendable, Hashable, ExpressibleByDictionaryLiteral {
-    /// The members as they stand in the text.
-    public private(set) var members: [Member] = []
-    private var places: [String: Int] = [:]
-
-    /// A key with its value.
-    public struct Member: Sendable, Hashable {
-      /// The key.
-      public let key: String
-      /// The value.
-      public var value: JSON
-    }
-
-    /// No members.
-    public init() {}
-
-    /// Members in the order of the literal; the last of equal keys wins.
-    public init(dictionaryLiteral elements: (String, JSON)...) {
-      for (key, value) in elements { self[key] = value }
-    }
-
-    /// The value of a key; a new key goes to the end, nil removes one.
-    public subscript(key: String) -> JSON? {
-      get { places[key].map { members[$0].value } }
-      set {
-        if let place = places[key] {
-          if let newValue {
-            members[place].value = newValue
-          } else {
-            members.remove(at: place)
-            places = [:]
-            for (place, member) in members.enumerated() { places[member.key] = place }
-          }
-        } else if let newValue {
-          places[key] = members.count
-          members.append(Member(key: key, value: newValue))
-        }
-      }
-    }
-
-    /// The keys in order.
-    public var keys: [String] { members.map(\.key) }
-  }
 }
 
 extension JSON {
@@ -89,9 +47,10 @@ extension JSON {
     if case .number(let text) = self { Int(text) } else { nil }
   }
 
-  /// The number, if this is one.
+  /// The number rounded to the nearest `Double`, if this is one and within its range.
   public var doubleValue: Double? {
-    if case .number(let text) = self { Double(text) } else { nil }
+    guard case .number(let text) = self, let value = Double(text), value.isFinite else { return nil }
+    return value
   }
 
   /// A number.
@@ -122,5 +81,32 @@ extension JSON: ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral {
     var object = Object()
     for (key, value) in elements { object[key] = value }
     self = .object(object)
+  }
+}
+
+extension JSON: Hashable {
+  /// True if both hold the same.
+  public static func == (left: JSON, right: JSON) -> Bool {
+    switch (left, right) {
+    case (.null, .null): true
+    case (.bool(let a), .bool(let b)): a == b
+    case (.number(let a), .number(let b)): a == b
+    case (.string(let a), .string(let b)): ExactString(a) == ExactString(b)
+    case (.array(let a), .array(let b)): a == b
+    case (.object(let a), .object(let b)): a == b
+    default: false
+    }
+  }
+
+  /// Hashes what the value holds.
+  public func hash(into hasher: inout Hasher) {
+    switch self {
+    case .null: hasher.combine(0)
+    case .bool(let value): hasher.combine(value)
+    case .number(let text): hasher.combine(text)
+    case .string(let text): hasher.combine(ExactString(text))
+    case .array(let elements): hasher.combine(elements)
+    case .object(let members): hasher.combine(members)
+    }
   }
 }

@@ -32,6 +32,13 @@ public enum FilePath {
     return a.st_dev == b.st_dev && a.st_ino == b.st_ino
   }
 
+  /// The absolute path without symbolic links that leads to the same place; nil if nothing stands there.
+  static func resolved(_ path: String) -> String? {
+    guard let text = unsafe realpath(path, nil) else { return nil }
+    defer { unsafe free(text) }
+    return unsafe String(cString: text)
+  }
+
   /// `folder/name`; the name alone if the folder is empty.
   public static func join(_ folder: String, _ name: String) -> String {
     if folder.isEmpty { return name }

@@ -22,14 +22,20 @@ public final class InputFile: Sendable {
   /// - Throws: `EmbedFuseError`: missing input if it isn't there, can't be read, or is no regular file.
   public init(_ path: String) throws(EmbedFuseError) {
     self.path = path
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard !path.utf8.contains(0) else {
+      // The system would take the path to end there, and open another file.
+      throw EmbedFuseError(.missingInput, "the path holds a NUL character", path: path)
+    }
+    // O_NONBLOCK keeps a named pipe from holding up the open; it means nothing for a regular file.
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       throw EmbedFuseError.system(.missingInput, "can't be opened for reading", path: path)
     }
     var info = stat()
     guard unsafe fstat(descriptor, &info) == 0, info.st_mode & S_IFMT == S_IFREG else {
       close(descriptor)
-      throw EmbedFuseError(.missingInput, "is not a regular file", path: path)
+      let kind = info.st_mode & S_IFMT == S_IFDIR ? "a directory" : "a device, a pipe or a socket"
+      throw EmbedFuseError(.missingInput, "is \(kind), but a file is expected", path: path)
     }
     self.descriptor = descriptor
     byteCount = Int(info.st_size)

@@ -1,0 +1,103 @@
+import TensorCore
+
+/// The index of a checkpoint in shards: which file holds which tensor.
+struct ShardIndex {
+  /// The path of the index file.
+  let path: String
+  /// The size of the index file.
+  let byteCount: Int
+  /// The shards' file names, sorted by their bytes.
+  let shards: [String]
+  /// The file of each tensor.
+  let weightMap: [String: String]
+  /// The strings among the index's metadata, without `total_size` and other numbers: they are not relied on.
+  let metadata: [String: String]
+
+  /// Reads an index and checks that it names plain files of its own folder.
+  ///
+  /// - Throws: `EmbedFuseError`: missing input if it isn't there; bad data for text that isn't JSON, a tensor
+  ///   named twice, and a file name that is none.
+  init(at path: String) throws(EmbedFuseError) {
+    self.path = path
+    let file = try InputFile(path)
+    byteCount = file.byteCount
+    let json = try file.withMappedBytes(0..<file.byteCount) { text throws(EmbedFuseError) in
+      try JSON.parse(text, path: path)
+    }
+    guard let map = json["weight_map"]?.objectValue, !map.members.isEmpty else {
+      throw EmbedFuseError(
+        .badData, "has no weight_map from tensors to files", path: path,
+        remedy: "download or copy the index again")
+    }
+    var weightMap: [String: String] = [:]
+    for member in map.members {
+      guard let name = member.value.stringValue, FilePath.isPlainName(name) else {
+        throw EmbedFuseError(
+          .badData,
+          "weight_map puts it into \(member.value.compactText.printable), which is no plain file name",
+          path: path, tensor: member.key, remedy: "shards must stand beside their index")
+      }
+      guard weightMap.updateValue(name, forKey: member.key) == nil else {
+        throw EmbedFuseError(
+          .badData, "weight_map has another name that Unicode takes for the same", path: path,
+          tensor: member.key)
+      }
+    }
+    self.weightMap = weightMap
+    shards = Set(weightMap.values).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    metadata = (json["metadata"]?.objectValue?.members ?? []).reduce(into: [:]) {
+      $0[$1.key] = $1.value.stringValue
+    }
+  }
+
+  /// The path of a shard, links followed to see where it stands.
+  ///
+  /// A link may lead to a file of the index's own folder. The Hugging Face cache, where `snapshots/REVISION` holds
+  /// links into the `blobs` folder beside `snapshots`, is let through as well.
+  ///
+  /// - Throws: `EmbedFuseError`: bad data if the shard is a link that leaves the folder.
+  func path(ofShard name: String) throws(EmbedFuseError) -> String {
+    let folder = FilePath.folder(of: path)
+    let shard = FilePath.join(folder, name)
+    guard let home = FilePath.resolved(folder), let target = FilePath.resolved(shard) else { return shard }
+    let place = FilePath.folder(of: target)
+    let revisions = FilePath.folder(of: home)
+    let blobs = FilePath.join(FilePath.folder(of: revisions), "blobs")
+    guard place == home || FilePath.name(of: revisions) == "snapshots" && place == blobs else {
+      throw EmbedFuseError(
+        .badData, "the shard is a link to \(target.printable), outside of the folder of its index",
+        path: shard,
+        remedy: "copy the file into the folder, or name the index that stands beside it")
+    }
+    return shard
+  }
+
+  /// Checks that the shards, whose tensors are given in the order of `shards`, hold exactly what the index says.
+  ///
+  /// - Throws: `EmbedFuseError`: bad data, listing every tensor that is missing, misplaced, there twice or not
+  ///   in the index.
+  func check(against names: [[String]]) throws(EmbedFuseError) {
+    var found: [String: String] = [:]
+    var problems: [String] = []
+    for (shard, names) in zip(shards, names) {
+      for name in names {
+        if let other = found.updateValue(shard, forKey: name) {
+          problems.append("\(name.printable) stands in both \(other.printable) and \(shard.printable)")
+        } else if weightMap[name] != shard {
+          let place = weightMap[name].map { "puts it into \($0.printable)" } ?? "doesn't name it"
+          problems.append("\(name.printable) stands in \(shard.printable), but the index \(place)")
+        }
+      }
+    }
+    for (name, shard) in weightMap.sorted(by: { $0.key < $1.key }) where found[name] == nil {
+      problems.append("\(name.printable) should stand in \(shard.printable), but doesn't")
+    }
+    guard problems.isEmpty else {
+      throw EmbedFuseError(
+        .badData,
+        "index and shards disagree:\n  " + problems.prefix(20).joined(separator: "\n  ")
+          + (problems.count > 20 ? "\n  and \(problems.count - 20) more" : ""), path: path,
+        remedy: "index and shards are of different saves; download or copy all of them again")
+    }
+  }
+}
