@@ -5,8 +5,8 @@ import CKernels
 public enum Shuffle {
   /// Writes the planes of the elements in `source` to `planes`; both hold whole elements of `width` bytes and
   /// are equally long.
-  public static func split(_ source: RawSpan, width: Int, into planes: inout MutableRawSpan) {
-    precondition(source.byteCount == planes.byteCount && source.byteCount % width == 0)
+  public static func split(_ source: Span<UInt8>, width: Int, into planes: inout MutableSpan<UInt8>) {
+    precondition(source.count == planes.count && source.count % width == 0)
     unsafe planes.withUnsafeMutableBytes { target in
       unsafe source.withUnsafeBytes { bytes in
         guard let from = bytes.baseAddress, let to = target.baseAddress else { return }
@@ -16,8 +16,8 @@ public enum Shuffle {
   }
 
   /// The inverse of `split`: writes the elements whose planes are `planes` to `target`.
-  public static func join(_ planes: RawSpan, width: Int, into target: inout MutableRawSpan) {
-    precondition(planes.byteCount == target.byteCount && planes.byteCount % width == 0)
+  public static func join(_ planes: Span<UInt8>, width: Int, into target: inout MutableSpan<UInt8>) {
+    precondition(planes.count == target.count && planes.count % width == 0)
     unsafe target.withUnsafeMutableBytes { elements in
       unsafe planes.withUnsafeBytes { bytes in
         guard let from = bytes.baseAddress, let to = elements.baseAddress else { return }

@@ -54,13 +54,14 @@ struct HDF5Sample: Sendable {
 
   /// Writes them as a merge does: workers take the runs in order.
   func write(
-    to path: String, threads: Int = 2, metadata: [String: String] = [:],
+    to path: String, threads: Int = 2, metadata: KeyValuePairs<String, String> = [:],
     compression: ChunkCompression = .weights, files: [String: [UInt8]] = [:], heldBack: Int = 16
   ) throws {
+    try? FileManager.default.removeItem(atPath: path)
     let writer = try HDF5Writer(
-      path: path, tensors: tensors, metadata: metadata, compression: compression, heldBack: heldBack)
+      creating: path, tensors: tensors, metadata: metadata, compression: compression, heldBack: heldBack)
     let runs = tensors.indices.flatMap { tensor in
-      BlockGrid(tensors[tensor].shape).runs(of: writer.runLength(of: tensor)).map { (tensor, $0) }
+      BlockGrid(tensors[tensor]).runs(of: writer.runLength(of: tensor)).map { (tensor, $0) }
     }
     let next = Atomic(0)
     let failure = Mutex<(any Error)?>(nil)

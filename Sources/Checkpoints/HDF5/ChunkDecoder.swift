@@ -33,7 +33,7 @@ enum ChunkFilter: Sendable, Hashable {
   ///   - mask: bit `i` is set where filter `i` was skipped for this chunk.
   /// - Throws: an error without a place; the caller knows file, dataset and offset.
   func decode(
-    _ stored: RawSpan, filters: [ChunkFilter], mask: UInt32, into chunk: inout MutableRawSpan
+    _ stored: Span<UInt8>, filters: [ChunkFilter], mask: UInt32, into chunk: inout MutableSpan<UInt8>
   ) throws(EmbedFuseError) {
     guard mask >> UInt32(filters.count) == 0 else {
       throw EmbedFuseError(
@@ -49,17 +49,17 @@ enum ChunkFilter: Sendable, Hashable {
       var planes = [UInt8]()
       swap(&planes, &self.planes)
       defer { swap(&planes, &self.planes) }
-      if planes.count != chunk.byteCount { planes = [UInt8](repeating: 0, count: chunk.byteCount) }
+      if planes.count != chunk.count { planes = [UInt8](repeating: 0, count: chunk.count) }
       try decompress(stored, filling: &planes)
-      unsafe Shuffle.join(planes.span.bytes, width: width, into: &chunk)
+      Shuffle.join(planes.span, width: width, into: &chunk)
     case (.shuffle(let width), _):
-      guard stored.byteCount == chunk.byteCount else { throw wrongSize(stored.byteCount, chunk.byteCount) }
+      guard stored.count == chunk.count else { throw wrongSize(stored.count, chunk.count) }
       Shuffle.join(stored, width: width, into: &chunk)
     }
   }
 
-  private func copy(_ stored: RawSpan, to chunk: inout MutableRawSpan) throws(EmbedFuseError) {
-    guard stored.byteCount == chunk.byteCount else { throw wrongSize(stored.byteCount, chunk.byteCount) }
+  private func copy(_ stored: Span<UInt8>, to chunk: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
+    guard stored.count == chunk.count else { throw wrongSize(stored.count, chunk.count) }
     unsafe chunk.withUnsafeMutableBytes { target in
       unsafe stored.withUnsafeBytes { unsafe target.copyMemory(from: $0) }
     }
@@ -69,15 +69,15 @@ enum ChunkFilter: Sendable, Hashable {
     EmbedFuseError(.badData, "the unfiltered chunk has \(found) bytes, expected \(expected)")
   }
 
-  private func decompress(_ stored: RawSpan, filling target: inout [UInt8]) throws(EmbedFuseError) {
-    var span = target.mutableSpan
-    var bytes = unsafe span.mutableBytes
+  private func decompress(_ stored: Span<UInt8>, filling target: inout [UInt8]) throws(EmbedFuseError) {
+    var bytes = target.mutableSpan
     try decompress(stored, into: &bytes)
   }
 
   /// Decompresses the one frame that `stored` must be, of exactly the size of `target`.
-  private func decompress(_ stored: RawSpan, into target: inout MutableRawSpan) throws(EmbedFuseError) {
-    let expected = target.byteCount
+  private func decompress(_ stored: Span<UInt8>, into target: inout MutableSpan<UInt8>) throws(EmbedFuseError)
+  {
+    let expected = target.count
     try unsafe stored.withUnsafeBytes { frame throws(EmbedFuseError) in
       let content = unsafe ZSTD_getFrameContentSize(frame.baseAddress, frame.count)
       guard content != ZSTD_CONTENTSIZE_ERROR else {

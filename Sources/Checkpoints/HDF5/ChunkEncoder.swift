@@ -75,23 +75,22 @@ public enum ChunkCompression: Sendable, Hashable {
   /// The frame of a whole chunk, or nil where it would not be smaller than the chunk itself.
   ///
   /// - Parameter width: bytes of one element; 1 where nothing is to be shuffled.
-  func encode(_ chunk: RawSpan, width: Int) throws(EmbedFuseError) -> [UInt8]? {
+  func encode(_ chunk: Span<UInt8>, width: Int) throws(EmbedFuseError) -> [UInt8]? {
     guard width > 1 else { return try frame(of: chunk, parts: 1) }
     var planes = [UInt8]()
     swap(&planes, &self.planes)
     defer { swap(&planes, &self.planes) }
-    if planes.count != chunk.byteCount { planes = [UInt8](repeating: 0, count: chunk.byteCount) }
+    if planes.count != chunk.count { planes = [UInt8](repeating: 0, count: chunk.count) }
     do {
-      var target = planes.mutableSpan
-      var bytes = unsafe target.mutableBytes
+      var bytes = planes.mutableSpan
       Shuffle.split(chunk, width: width, into: &bytes)
     }
-    return try unsafe frame(of: planes.span.bytes, parts: compression == .weights ? width : 1)
+    return try frame(of: planes.span, parts: compression == .weights ? width : 1)
   }
 
-  private func frame(of source: RawSpan, parts: Int) throws(EmbedFuseError) -> [UInt8]? {
+  private func frame(of source: Span<UInt8>, parts: Int) throws(EmbedFuseError) -> [UInt8]? {
     var status = 0
-    let capacity = max(0, source.byteCount - 1)
+    let capacity = max(0, source.count - 1)
     let frame = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
       unsafe status = source.withUnsafeBytes { bytes in
         unsafe ef_zstd_compress(

@@ -41,25 +41,24 @@ struct ChunkLayout: Sendable, Hashable {
     width = info.elementType.byteWidth ?? 1
     isReshaped = stored != info.shape.dimensions
     elementCount = info.byteCount / width
-    let grid = BlockGrid(info.shape)
-    var target = Self.targetBytes / width
+    let grid = BlockGrid(info)
+    var target = Self.targetBytes * 8 / info.elementType.bitWidth
     guard info.byteCount >= Self.smallestBytes else {
       (chunkDimensions, chunkLength, period) = (nil, max(1, elementCount), max(1, elementCount))
       runLength = max(1, grid.elementCount, grid.runLength(target: target))
       runsAreChunks = false
       return
     }
-    let extents = stored.map { Int($0) }
-    var cut = Cut(extents, grid: isReshaped ? nil : grid, target: target)
+    var cut = Cut(stored.map { Int($0) }, of: info, target: target)
     while cut.count > Self.maximumCount {
       target *= 2
-      cut = Cut(extents, grid: isReshaped ? nil : grid, target: target)
+      cut = Cut(stored.map { Int($0) }, of: info, target: target)
     }
     chunkDimensions = cut.dimensions.map(UInt64.init)
     chunkLength = cut.dimensions.reduce(1, *)
     period = cut.period
     runsAreChunks = cut.followsGrid
-    runLength = Self.runLength(of: info, grid: grid, target: target)
+    runLength = grid.runLength(target: target)
   }
 
   /// Bytes of a full chunk.
@@ -95,8 +94,8 @@ struct ChunkLayout: Sendable, Hashable {
 
   /// The bytes of the tensor that a run of its elements takes.
   static func byteRange(of run: Range<Int>, in info: TensorInfo) -> Range<Int> {
-    let bits = info.elementType.bitWidth
-    return run.lowerBound * bits / 8..<run.upperBound * bits / 8
+    let type = info.elementType
+    return type.byteCount(ofElements: run.lowerBound)..<type.byteCount(ofElements: run.upperBound)
   }
 
   /// Packed elements are stored as a row of bytes; what HDF5 can't express becomes one row.
@@ -106,27 +105,28 @@ struct ChunkLayout: Sendable, Hashable {
     let fits = dimensions.count <= maximumRank && dimensions.allSatisfy { $0 <= Int.max }
     return fits ? dimensions : [UInt(info.byteCount / width)]
   }
-
-  /// Runs start and end at bytes, which packed elements don't do everywhere.
-  private static func runLength(of info: TensorInfo, grid: BlockGrid, target: Int) -> Int {
-    let length = grid.runLength(target: target)
-    let bits = info.elementType.bitWidth
-    let endsAtBytes =
-      length.isMultiple(of: 4) && (length >= grid.rowLength || grid.rowLength.isMultiple(of: 4))
-    return bits % 8 == 0 || endsAtBytes ? length : max(length, grid.rowLength) * 4
-  }
 }
 
 extension ChunkLayout {
-  /// One way to cut extents into contiguous chunks of at most about `target` elements.
+  /// One way to cut a dataset into contiguous chunks of about `target` elements of the tensor at most.
   private struct Cut {
+    /// The extents of a chunk.
     var dimensions: [Int]
-    /// True if the chunks are the runs of the grid.
+    /// True if the chunks are the runs of the tensor's grid.
     var followsGrid: Bool
+    /// Stored elements after which the sequence of chunks starts over.
     var period: Int
+    /// The number of chunks.
     var count: Int
 
-    init(_ extents: [Int], grid: BlockGrid?, target: Int) {
+    init(_ extents: [Int], of info: TensorInfo, target: Int) {
+      // Runs and rows in stored elements, which for a packed type are bytes.
+      let grid = BlockGrid(info)
+      let width = info.elementType.byteWidth ?? 1
+      let stored = { info.elementType.byteCount(ofElements: $0) / width }
+      let (run, rowLength, target) = (
+        stored(grid.runLength(target: target)), stored(grid.rowLength), stored(target)
+      )
       // The outermost axis of which a single step fits into a chunk.
       var step = 1
       var axis = extents.count - 1
@@ -137,17 +137,15 @@ extension ChunkLayout {
       let extent = extents[axis]
       let leading = extents[..<axis].reduce(1, *)
       period = extent * step
-      dimensions = [Int](repeating: 1, count: axis) + extents[axis...]
-      let run = grid?.runLength(target: target) ?? 0
       // Runs shorter than a row start over with each row; longer ones go on through the whole tensor.
-      let sharesStarts = run < period ? step == 1 && period == grid?.rowLength || leading == 1 : leading == 1
-      followsGrid = grid != nil && run % step == 0 && sharesStarts
+      followsGrid = run % step == 0 && period == (run < rowLength ? rowLength : period * leading)
+      dimensions = [Int](repeating: 1, count: axis) + extents[axis...]
       if followsGrid {
         dimensions[axis] = min(run / step, extent)
       } else {
         // Pieces of equal size, so that the last is not mostly padding.
         let pieces = (period + target - 1) / target
-        dimensions[axis] = max(1, (extent + pieces - 1) / pieces)
+        dimensions[axis] = (extent + pieces - 1) / pieces
       }
       count = leading * ((extent + dimensions[axis] - 1) / dimensions[axis])
     }

@@ -13,7 +13,7 @@ struct HDF5FileBuilder: ~Copyable {
   private var file: hid_t
   private var groups: Set<String> = []
 
-  /// Creates the file, replacing one that is there.
+  /// Creates a file that isn't there yet.
   init(path: String) throws(EmbedFuseError) {
     self.path = path
     file = try HDF5Library.locked { () throws(EmbedFuseError) in

@@ -9,6 +9,7 @@ final class HDF5TensorFile: Sendable {
 
   private struct State: ~Copyable {
     var builder: HDF5FileBuilder
+    var metadata: [String: String]
     /// The tensors whose datasets exist, and the last of them, while it is open.
     var created = 0
     var open: hid_t?
@@ -31,16 +32,14 @@ final class HDF5TensorFile: Sendable {
 
   init(
     path: String, names: [[String]], tensors: [TensorInfo], layouts: [ChunkLayout],
-    metadata: [String: String], compression: ChunkCompression
+    metadata: KeyValuePairs<String, String>, compression: ChunkCompression
   ) throws(EmbedFuseError) {
     self.path = path
     self.names = names
     self.tensors = tensors
     self.layouts = layouts
     self.compression = compression
-    var builder = try HDF5FileBuilder(path: path)
-    try builder.attach(metadata, toGroup: HDF5Name.metadata)
-    state = Mutex(State(builder: builder))
+    state = Mutex(State(builder: try HDF5FileBuilder(path: path), metadata: Self.dictionary(metadata)))
   }
 
   /// Stores chunk `number` of a tensor; chunks come in order.
@@ -55,6 +54,15 @@ final class HDF5TensorFile: Sendable {
         try state.builder.write(chunk, to: dataset, at: layout.corner(of: number), of: name)
       }
     }
+  }
+
+  /// Replaces the texts that `finish` will attach.
+  func setMetadata(_ metadata: KeyValuePairs<String, String>) {
+    state.withLock { $0.metadata = Self.dictionary(metadata) }
+  }
+
+  private static func dictionary(_ pairs: KeyValuePairs<String, String>) -> [String: String] {
+    Dictionary(pairs.map { ($0.key, $0.value) }) { $1 }
   }
 
   /// Compresses a file that `finish` will store.
@@ -75,7 +83,7 @@ final class HDF5TensorFile: Sendable {
       for start in stride(from: 0, to: bytes.count, by: size) {
         let part = Array(bytes[start..<min(start + size, bytes.count)])
         let chunk = part + [UInt8](repeating: 0, count: size - part.count)
-        let frame = try unsafe encoder.encode(chunk.span.bytes, width: 1)
+        let frame = try encoder.encode(chunk.span, width: 1)
         packed.chunks.append(HDF5FileBuilder.Chunk(bytes: frame ?? chunk, mask: frame == nil ? 1 : 0))
       }
     }
@@ -91,6 +99,7 @@ final class HDF5TensorFile: Sendable {
     try state.withLock { state throws(EmbedFuseError) in
       try createDatasets(through: tensors.count - 1, &state)
       try closeDataset(&state)
+      try state.builder.attach(state.metadata, toGroup: HDF5Name.metadata)
       let files = state.files.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
       for (name, file) in files { try store(file, named: name, &state) }
       try state.builder.close()

@@ -22,13 +22,14 @@ public final class HDF5Writer: CheckpointWriter {
   /// Creates the file.
   ///
   /// - Parameters:
-  ///   - path: where it goes; a file that is there is replaced.
+  ///   - path: where; nothing may stand there.
   ///   - tensors: what will be written, in this order; no two may have the same name.
   ///   - metadata: texts attached to the whole checkpoint.
   ///   - compression: how chunks are compressed.
   ///   - heldBack: how many chunks at most wait in memory for an earlier one.
   public init(
-    path: String, tensors: [TensorInfo], metadata: [String: String] = [:],
+    creating path: String, tensors: [TensorInfo],
+    metadata: KeyValuePairs<String, String> = ["format": "pt"],
     compression: ChunkCompression = .weights, heldBack: Int = 16
   ) throws(EmbedFuseError) {
     let names = try HDF5Name.distinctPaths(of: tensors.map(\.name), in: path)
@@ -54,10 +55,9 @@ public final class HDF5Writer: CheckpointWriter {
 
   /// Compresses what `bytes` completes and stores it, or leaves it to the worker that stores what comes before.
   public func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
-    let bytes = unsafe bytes.bytes
     let layout = layouts[tensor]
     let byteRange = ChunkLayout.byteRange(of: range, in: tensors[tensor])
-    precondition(bytes.byteCount == byteRange.count && byteRange.upperBound <= tensors[tensor].byteCount)
+    precondition(bytes.count == byteRange.count && byteRange.upperBound <= tensors[tensor].byteCount)
     guard !byteRange.isEmpty else { return }
     let first = layout.index(ofByte: byteRange.lowerBound)
     guard !layout.runsAreChunks else {
@@ -81,7 +81,12 @@ public final class HDF5Writer: CheckpointWriter {
       }
       if let whole { complete.append((number, whole)) }
     }
-    for chunk in complete { try unsafe commit(chunk.bytes.span.bytes, number: chunk.number, of: tensor) }
+    for chunk in complete { try commit(chunk.bytes.span, number: chunk.number, of: tensor) }
+  }
+
+  /// Replaces the texts attached to the checkpoint, until `finish` stores them.
+  public func setMetadata(_ metadata: KeyValuePairs<String, String>) throws(EmbedFuseError) {
+    file.setMetadata(metadata)
   }
 
   /// Adds a file that travels with the tensors, for example a tokenizer, under a path relative to the model.
@@ -106,22 +111,22 @@ public final class HDF5Writer: CheckpointWriter {
   }
 
   /// Encodes the values of one chunk and stores them when it is their turn.
-  private func commit(_ bytes: RawSpan, number: Int, of tensor: Int) throws(EmbedFuseError) {
+  private func commit(_ bytes: Span<UInt8>, number: Int, of tensor: Int) throws(EmbedFuseError) {
     let layout = layouts[tensor]
     let chunk: HDF5FileBuilder.Chunk
     if layout.chunkDimensions == nil {
       chunk = HDF5FileBuilder.Chunk(bytes: [UInt8](copying: bytes), mask: 0)
-    } else if bytes.byteCount == layout.chunkByteCount {
+    } else if bytes.count == layout.chunkByteCount {
       chunk = try encode(bytes, width: layout.width)
     } else {
       var padded = PartialChunk(byteCount: layout.chunkByteCount)
       padded.place(bytes, at: 0)
-      chunk = try unsafe encode(padded.bytes.span.bytes, width: layout.width)
+      chunk = try encode(padded.bytes.span, width: layout.width)
     }
     try order.submit(chunk, at: firstChunks[tensor] + number)
   }
 
-  private func encode(_ bytes: RawSpan, width: Int) throws(EmbedFuseError) -> HDF5FileBuilder.Chunk {
+  private func encode(_ bytes: Span<UInt8>, width: Int) throws(EmbedFuseError) -> HDF5FileBuilder.Chunk {
     let frame = try encoders.withElement { encoder throws(EmbedFuseError) in
       try encoder.encode(bytes, width: width)
     }
@@ -141,20 +146,20 @@ private struct PartialChunk: Sendable {
     missing = byteCount
   }
 
-  mutating func place(_ source: RawSpan, at offset: Int) {
+  mutating func place(_ source: Span<UInt8>, at offset: Int) {
     unsafe bytes.withUnsafeMutableBytes { target in
       unsafe source.withUnsafeBytes { part in
         unsafe UnsafeMutableRawBufferPointer(rebasing: target[offset..<offset + part.count])
           .copyMemory(from: part)
       }
     }
-    missing -= source.byteCount
+    missing -= source.count
   }
 }
 
 extension [UInt8] {
   /// The bytes of a span.
-  init(copying span: RawSpan) {
+  init(copying span: Span<UInt8>) {
     self = unsafe span.withUnsafeBytes { unsafe Array($0) }
   }
 }
