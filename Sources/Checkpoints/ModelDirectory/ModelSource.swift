@@ -1,0 +1,182 @@
+import TensorCore
+
+/// A model as a user names it: a checkpoint file, a Hugging Face directory, or a sentence-transformers directory
+/// with the weights of all its modules.
+public struct ModelSource: Sendable {
+  /// A tensor of the model.
+  public struct Tensor: Sendable {
+    /// The folder of the module that it belongs to, such as `2_Dense`; empty for the transformer.
+    public let module: String
+    /// The tensor, under its name within the module.
+    public let stored: StoredTensor
+
+    /// The name within the whole model: `2_Dense/linear.weight`, or the plain name for the transformer.
+    public var name: String { module.isEmpty ? stored.info.name : "\(module)/\(stored.info.name)" }
+  }
+
+  /// A file that travels with the weights, such as a tokenizer.
+  public struct CompanionFile: Sendable {
+    /// The path relative to the model's directory.
+    public let relativePath: String
+    /// The path on disk, or nil for a file inside a checkpoint.
+    let diskPath: String?
+    /// The bytes of a file inside a checkpoint.
+    let embedded: [UInt8]
+
+    /// The file's bytes.
+    public func bytes() throws(EmbedFuseError) -> [UInt8] {
+      guard let diskPath else { return embedded }
+      let file = try InputFile(diskPath)
+      return try file.bytes(0..<file.byteCount)
+    }
+  }
+
+  /// The path as the user named it.
+  public let path: String
+  /// How the weights are stored.
+  public let format: Checkpoint.Format
+  /// The tensors of all modules: the transformer's first, then those of the other modules in their order.
+  public let tensors: [Tensor]
+  /// Names of tied weights that are stored once, with the names under which they are.
+  public let aliases: [String: String]
+  /// The modules of a sentence-transformers model in the order of their work; empty for other models.
+  public let modules: [SentenceModule]
+  /// The folder of the transformer's weights within the directory; empty for the root.
+  public let transformerFolder: String
+  /// The files that travel with the weights.
+  public let companions: [CompanionFile]
+  /// The weight files with their sizes.
+  public let weightFiles: [(path: String, byteCount: Int)]
+  /// What should be told about how the model was read.
+  public let notes: [String]
+  /// The strings attached to the transformer's checkpoint.
+  public let metadata: [String: String]
+
+  /// True for a model with configuration files, false for loose tensors.
+  public var isDirectory: Bool { !companions.isEmpty }
+
+  /// A companion file's bytes, or nil if there is no such file.
+  public func companion(_ relativePath: String) throws(EmbedFuseError) -> [UInt8]? {
+    for file in companions where file.relativePath == relativePath { return try file.bytes() }
+    return nil
+  }
+
+  /// A companion file as JSON, or nil if there is no such file. Where a key stands twice the last value counts,
+  /// as for the programs that read these files.
+  public func json(_ relativePath: String) throws(EmbedFuseError) -> JSON? {
+    guard let bytes = try companion(relativePath) else { return nil }
+    return try JSON.parse(bytes.span, duplicateKeys: .lastWins, path: FilePath.join(path, relativePath))
+  }
+
+  /// The transformer's `config.json`, or nil if there is none.
+  public func config() throws(EmbedFuseError) -> JSON? {
+    try json(FilePath.join(transformerFolder, "config.json"))
+  }
+}
+
+/// One module of a sentence-transformers model, as `modules.json` lists them.
+public struct SentenceModule: Sendable, Hashable {
+  /// The module's folder; empty for the directory itself.
+  public let path: String
+  /// The last component of the module's type, such as `Pooling`, which old and new spellings share.
+  public let type: String
+}
+
+extension ModelSource {
+  /// Opens what stands at a path.
+  ///
+  /// - Throws: `EmbedFuseError`: missing input if nothing stands there or it holds no weights that can be read;
+  ///   bad data for files that break their format.
+  public static func open(_ path: String) throws(EmbedFuseError) -> ModelSource {
+    switch FilePath.kind(of: path) {
+    case .directory: return try openDirectory(path)
+    case .file: return try openFile(path)
+    case .other: throw EmbedFuseError(.missingInput, "is neither a file nor a directory", path: path)
+    case nil:
+      throw EmbedFuseError(
+        .missingInput, "there is no such file or directory", path: path, remedy: "check the name and where you are")
+    }
+  }
+
+  private static func openFile(_ path: String) throws(EmbedFuseError) -> ModelSource {
+    let name = FilePath.name(of: path)
+    if name.hasSuffix(".h5") || name.hasSuffix(".hdf5") { 
+      throw EmbedFuseError(.missingInput, "HDF5 can't be read yet", path: path)
+    }
+    guard name.hasSuffix(".safetensors") || name.hasSuffix(".safetensors.index.json") else {
+      throw EmbedFuseError(
+        .missingInput, "is no kind of file that can be read: .safetensors, .safetensors.index.json, .h5, .hdf5",
+        path: path, remedy: "name a model directory or one of these files")
+    }
+    let checkpoint = try Checkpoint.openSafetensors(at: path)
+    return ModelSource(
+      path: path, format: .safetensors, tensors: checkpoint.tensors.map { Tensor(module: "", stored: $0) },
+      aliases: checkpoint.aliases, modules: [], transformerFolder: "", companions: [],
+      weightFiles: checkpoint.files, notes: [], metadata: checkpoint.metadata)
+  }
+
+  private static func openDirectory(_ path: String) throws(EmbedFuseError) -> ModelSource {
+    let listPath = FilePath.join(path, "modules.json")
+    let modules = FilePath.kind(of: listPath) == .file ? try SentenceModule.list(at: listPath) : []
+    // The transformer, or whatever stands first, is the model proper; the others follow under their folders.
+    let folders = modules.isEmpty ? [""] : modules.map(\.path)
+    var tensors: [Tensor] = []
+    var aliases: [String: String] = [:]
+    var files: [(path: String, byteCount: Int)] = []
+    var notes: [String] = []
+    var metadata: [String: String] = [:]
+    for (place, folder) in folders.enumerated() {
+      let found = try WeightFiles.find(in: FilePath.join(path, folder), required: place == 0)
+      guard let found else { continue }
+      notes += found.notes
+      let checkpoint = try Checkpoint.openSafetensors(at: found.path)
+      let module = place == 0 ? "" : folder
+      tensors += checkpoint.tensors.map { Tensor(module: module, stored: $0) }
+      files += checkpoint.files
+      if place == 0 {
+        metadata = checkpoint.metadata
+        aliases = checkpoint.aliases
+      }
+    }
+    return ModelSource(
+      path: path, format: .safetensors, tensors: tensors, aliases: aliases, modules: modules,
+      transformerFolder: folders[0], companions: try CompanionFiles.list(in: path), weightFiles: files, notes: notes,
+      metadata: metadata)
+  }
+}
+
+extension SentenceModule {
+  /// Reads `modules.json`.
+  ///
+  /// - Throws: `EmbedFuseError` (bad data) if it is no list of modules with paths within the directory.
+  static func list(at path: String) throws(EmbedFuseError) -> [SentenceModule] {
+    let file = try InputFile(path)
+    let bytes = try file.bytes(0..<file.byteCount)
+    return try parse(try JSON.parse(bytes.span, duplicateKeys: .lastWins, path: path), path: path)
+  }
+
+  /// Reads the value of a `modules.json`.
+  static func parse(_ json: JSON, path: String) throws(EmbedFuseError) -> [SentenceModule] {
+    guard let entries = json.arrayValue, !entries.isEmpty else {
+      throw EmbedFuseError(.badData, "is no list of modules", path: path)
+    }
+    var modules: [SentenceModule] = []
+    for entry in entries {
+      guard let folder = entry["path"]?.stringValue, let type = entry["type"]?.stringValue else {
+        throw EmbedFuseError(.badData, "lists a module without path or type", path: path)
+      }
+      guard folder.isEmpty || FilePath.isWithinFolder(FilePath.trimmed(folder)) else {
+        throw EmbedFuseError(
+          .badData, "lists a module at '\(folder.printable)', which is no folder of this directory", path: path,
+          remedy: "a module's path must be relative and stay within the model's directory")
+      }
+      let module = SentenceModule(
+        path: folder.isEmpty ? "" : FilePath.trimmed(folder), type: String(type.split(separator: ".").last ?? ""))
+      guard !modules.contains(where: { $0.path == module.path }) else {
+        throw EmbedFuseError(.badData, "lists two modules at '\(folder.printable)'", path: path)
+      }
+      modules.append(module)
+    }
+    return modules
+  }
+}

@@ -1,0 +1,98 @@
+import TensorCore
+
+/// Which tensor of an input stands for which of the base, wrapper prefixes apart.
+///
+/// Data-parallel wrappers, compilers and libraries put prefixes before all names of a checkpoint (`module.`,
+/// `_orig_mod.`, `0.auto_model.`, `bert.`), which say nothing of the model. Of all ways to take such prefixes off
+/// the input's names, the base's, or both, the one that makes most names agree is used.
+public struct NameMapping: Sendable {
+  /// The input's name for each name of the base that it has.
+  public let inputNames: [String: String]
+  /// The names of the base that the input lacks, in the base's order.
+  public let missing: [String]
+  /// The names of the input that the base lacks, in the input's order.
+  public let extra: [String]
+  /// The prefix taken off the input's names to compare them; empty for none.
+  public let inputPrefix: String
+  /// The prefix taken off the base's names to compare them; empty for none.
+  public let basePrefix: String
+
+  /// Prefixes that wrap whole models.
+  static let wrappers = [
+    "module.", "_orig_mod.", "_forward_module.", "_fsdp_wrapped_module.", "model.", "base_model.model.", "base_model.",
+    "0.auto_model.", "0.model.", "auto_model.", "encoder_model.", "bert.", "roberta.", "xlm-roberta.", "xlm_roberta.",
+    "distilbert.", "electra.", "deberta.", "mpnet.", "transformer.", "state_dict.",
+  ]
+
+  /// Matches an input's names with the base's.
+  ///
+  /// - Throws: `EmbedFuseError` (bad data) if two ways of taking prefixes off agree equally well but match
+  ///   different tensors.
+  public init(base: [String], input: [String], path: String) throws(EmbedFuseError) {
+    var best: (count: Int, cost: Int, mapping: [String: String], input: String, base: String)?
+    var rival: (input: String, base: String)?
+    for basePrefix in Self.candidates(for: base) {
+      guard let baseNames = Self.stripped(base, basePrefix) else { continue }
+      for inputPrefix in Self.candidates(for: input) {
+        guard let stripped = Self.stripped(input, inputPrefix) else { continue }
+        let mapping = baseNames.reduce(into: [String: String]()) { result, pair in
+          if let name = stripped[pair.key] { result[pair.value] = name }
+        }
+        let cost = basePrefix.utf8.count + inputPrefix.utf8.count
+        if best == nil || mapping.count > best!.count || (mapping == best!.mapping && cost < best!.cost) {
+          if mapping.count != best?.count { rival = nil }
+          best = (mapping.count, cost, mapping, inputPrefix, basePrefix)
+        } else if mapping.count == best!.count, mapping != best!.mapping {
+          rival = (inputPrefix, basePrefix)
+        }
+      }
+    }
+    guard let best else { preconditionFailure("no prefix is always a candidate") }
+    if let rival, best.count > 0 {
+      throw EmbedFuseError(
+        .badData,
+        "its names fit the base's in two ways that match different tensors: without the prefix '\(best.input)' and without '\(rival.input)'",
+        path: path, remedy: "rename its tensors as in the base")
+    }
+    inputNames = best.mapping
+    inputPrefix = best.input
+    basePrefix = best.base
+    missing = base.filter { best.mapping[$0] == nil }
+    let used = Set(best.mapping.values)
+    extra = input.filter { !used.contains($0) }
+  }
+
+  /// The prefixes that may be taken off these names: none, and every sequence of wrappers that most names have.
+  private static func candidates(for names: [String]) -> [String] {
+    var result = [""]
+    var next = 0
+    while next < result.count, result.count < 64 {
+      let prefix = result[next]
+      next += 1
+      guard prefix.split(separator: ".").count < 8 else { continue }
+      for wrapper in wrappers where !result.contains(prefix + wrapper) {
+        let count = names.lazy.filter { clean($0).hasPrefix(prefix + wrapper) }.count
+        if 2 * count > names.count { result.append(prefix + wrapper) }
+      }
+    }
+    return result
+  }
+
+  /// A name without what compilers and sharding put into its middle.
+  private static func clean(_ name: String) -> String {
+    guard name.utf8.contains(UInt8(ascii: "_")) else { return name }
+    return name.split(separator: ".", omittingEmptySubsequences: false)
+      .filter { $0 != "_orig_mod" && $0 != "_fsdp_wrapped_module" }.joined(separator: ".")
+  }
+
+  /// The names by what remains of them without the prefix; nil if two of them become one.
+  private static func stripped(_ names: [String], _ prefix: String) -> [String: String]? {
+    var result: [String: String] = [:]
+    for name in names {
+      let clean = clean(name)
+      let rest = clean.hasPrefix(prefix) ? String(clean.dropFirst(prefix.count)) : clean
+      guard result.updateValue(name, forKey: rest) == nil else { return nil }
+    }
+    return result
+  }
+}

@@ -1,0 +1,69 @@
+import TensorCore
+
+/// Finds the weights in a folder of a model.
+enum WeightFiles {
+  /// The file to open, with what should be told about the choice.
+  struct Found {
+    let path: String
+    let notes: [String]
+  }
+
+  /// The weights of a folder: `model.safetensors`, or the index of its shards.
+  ///
+  /// - Returns: nil if there are none and none are required.
+  /// - Throws: `EmbedFuseError` (missing input) saying what was looked for and what stands there instead.
+  static func find(in folder: String, required: Bool) throws(EmbedFuseError) -> Found? {
+    let single = FilePath.join(folder, "model.safetensors")
+    let index = FilePath.join(folder, "model.safetensors.index.json")
+    switch (FilePath.kind(of: single), FilePath.kind(of: index)) {
+    case (.file, .file):
+      return Found(path: single, notes: ["\(folder.printable): reads model.safetensors and ignores the index beside it"])
+    case (.file, _): return Found(path: single, notes: [])
+    case (_, .file): return Found(path: index, notes: [])
+    default: break
+    }
+    guard FilePath.kind(of: folder) == .directory else {
+      // Modules without weights, such as Normalize, may have no folder.
+      guard required else { return nil }
+      throw EmbedFuseError(.missingInput, "there is no such directory", path: folder)
+    }
+    let names = try FilePath.names(in: folder)
+    let loose = names.filter { $0.hasSuffix(".safetensors") && !$0.hasPrefix("adapter_") }
+    if loose.count == 1 { return Found(path: FilePath.join(folder, loose[0]), notes: []) }
+    if let foreign = names.first(where: isForeignWeights) { throw foreignWeights(foreign, in: folder) }
+    guard required else { return nil }
+    throw EmbedFuseError(
+      .missingInput, "the directory holds no weights: neither model.safetensors nor model.safetensors.index.json",
+      path: folder, remedy: advice(for: names))
+  }
+
+  private static func isForeignWeights(_ name: String) -> Bool {
+    name.hasPrefix("pytorch_model") || name.hasPrefix("adapter_model") || name == "tf_model.h5"
+      || name == "flax_model.msgpack" || name.hasSuffix(".distcp")
+  }
+
+  private static func foreignWeights(_ name: String, in folder: String) -> EmbedFuseError {
+    let remedy =
+      if name.hasPrefix("adapter_") {
+        "this is a LoRA adapter: merge it into its base first (merge_and_unload in peft)"
+      } else if name.hasSuffix(".distcp") {
+        "convert it first: python -m torch.distributed.checkpoint.format_utils dcp_to_torch DIR out.pt"
+      } else {
+        "save the model as safetensors first (save_pretrained does so by default)"
+      }
+    return EmbedFuseError(
+      .missingInput, "holds its weights as \(name.printable); safetensors and .h5 can be read", path: folder,
+      remedy: remedy)
+  }
+
+  private static func advice(for names: [String]) -> String {
+    if names.contains("zero_to_fp32.py") || names.contains("latest") {
+      return "this looks like a DeepSpeed checkpoint: run its zero_to_fp32.py first"
+    }
+    let checkpoints = names.filter { $0.hasPrefix("checkpoint-") }
+    if let last = checkpoints.max(by: { ($0.count, $0) < ($1.count, $1) }) {
+      return "this looks like a training run: name one of its checkpoints, for example \(last.printable)"
+    }
+    return "name the directory that holds the model, or a weights file"
+  }
+}
