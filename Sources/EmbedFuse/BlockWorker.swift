@@ -4,8 +4,6 @@ import TensorCore
 
 /// The buffers with which one worker reads blocks of the inputs and takes the method over them.
 struct BlockWorker {
-  /// The inputs' paths, as the plan numbers them.
-  let paths: [String]
   /// Takes the method over a block.
   var runner: BlockRunner
   /// The stored bytes of each source of the block at hand; only the first elements may be in use.
@@ -13,8 +11,7 @@ struct BlockWorker {
   /// The bytes of the output run at hand.
   var output: [UInt8] = []
 
-  init(paths: [String], method: any FusionMethod, nonFinite: NonFinitePolicy) {
-    self.paths = paths
+  init(method: any FusionMethod, nonFinite: NonFinitePolicy) {
     runner = BlockRunner(method, nonFinite: nonFinite)
   }
 

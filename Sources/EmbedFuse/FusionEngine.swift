@@ -6,8 +6,6 @@ import TensorCore
 struct FusionEngine: Sendable {
   /// The output's tensors, in the order in which they are written.
   let tensors: [PlannedTensor]
-  /// The inputs' paths, as the plan numbers them.
-  let paths: [String]
   /// True if the first source of every fused tensor is the base.
   let hasBase: Bool
   /// The method, with what its stages have learned so far.
@@ -23,12 +21,11 @@ struct FusionEngine: Sendable {
   private var longRows: [Int: [[Double]]] = [:]
 
   init(
-    tensors: [PlannedTensor], paths: [String], hasBase: Bool, method: any FusionMethod,
+    tensors: [PlannedTensor], hasBase: Bool, method: any FusionMethod,
     nonFinite: NonFinitePolicy,
     pool: WorkerPool, progress: FusionProgress
   ) {
     self.tensors = tensors
-    self.paths = paths
     self.hasBase = hasBase
     self.method = method
     self.nonFinite = nonFinite
@@ -144,7 +141,7 @@ extension FusionEngine {
   }
 
   private func worker() -> BlockWorker {
-    BlockWorker(paths: paths, method: method, nonFinite: nonFinite)
+    BlockWorker(method: method, nonFinite: nonFinite)
   }
 
   private func bytes(of tensor: PlannedTensor, over range: Range<Int>) -> Int {

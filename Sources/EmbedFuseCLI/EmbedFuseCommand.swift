@@ -1,10 +1,39 @@
 import ArgumentParser
 import EmbedFuse
 
+/// The `embedfuse` command: argument parsing and printing only.
 @main
 struct EmbedFuseCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "embedfuse",
     abstract: "Fuses checkpoints of text-embedding models.",
-    version: embedFuseVersion)
+    discussion: """
+      Takes a pretrained checkpoint and models fine-tuned from it, derives from how far every parameter moved how \
+      much each fine-tune contributes, and writes one fused checkpoint.
+
+        embedfuse merge --base minilm retrieval/ similarity/ -o fused/
+        embedfuse merge --base minilm retrieval/ similarity/ -o fused.h5
+      """,
+    version: embedFuseVersion,
+    subcommands: [MergeCommand.self, PlanCommand.self, InspectCommand.self, VerifyCommand.self])
+
+  /// Runs the command that the arguments name and ends with the exit code of what went wrong.
+  static func main() async {
+    do {
+      var command = try parseAsRoot()
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
+    } catch let error as EmbedFuseError {
+      Console.error("embedfuse: error: \(error)")
+      Self.exit(withError: ExitCode(error.code.rawValue))
+    } catch is CancellationError {
+      Console.error("embedfuse: interrupted; nothing was written")
+      Self.exit(withError: ExitCode(Interruption.exitCode))
+    } catch {
+      Self.exit(withError: error)
+    }
+  }
 }

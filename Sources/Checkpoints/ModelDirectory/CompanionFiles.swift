@@ -34,7 +34,8 @@ enum CompanionFiles {
   static func isCompanion(_ relative: String) -> Bool {
     let name = FilePath.name(of: relative)
     let weights = [
-      ".safetensors", ".safetensors.index.json", ".bin.index.json", ".h5", ".msgpack", ".onnx", ".gguf", ".pt", ".pth",
+      ".safetensors", ".safetensors.index.json", ".bin.index.json", ".h5", ".msgpack", ".onnx", ".gguf",
+      ".pt", ".pth",
       ".ckpt", ".ot", ".distcp",
     ]
     let training = [

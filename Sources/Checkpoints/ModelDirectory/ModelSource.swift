@@ -94,18 +94,20 @@ extension ModelSource {
     case .other: throw EmbedFuseError(.missingInput, "is neither a file nor a directory", path: path)
     case nil:
       throw EmbedFuseError(
-        .missingInput, "there is no such file or directory", path: path, remedy: "check the name and where you are")
+        .missingInput, "there is no such file or directory", path: path,
+        remedy: "check the name and where you are")
     }
   }
 
   private static func openFile(_ path: String) throws(EmbedFuseError) -> ModelSource {
     let name = FilePath.name(of: path)
-    if name.hasSuffix(".h5") || name.hasSuffix(".hdf5") { 
+    if name.hasSuffix(".h5") || name.hasSuffix(".hdf5") {
       throw EmbedFuseError(.missingInput, "HDF5 can't be read yet", path: path)
     }
     guard name.hasSuffix(".safetensors") || name.hasSuffix(".safetensors.index.json") else {
       throw EmbedFuseError(
-        .missingInput, "is no kind of file that can be read: .safetensors, .safetensors.index.json, .h5, .hdf5",
+        .missingInput,
+        "is no kind of file that can be read: .safetensors, .safetensors.index.json, .h5, .hdf5",
         path: path, remedy: "name a model directory or one of these files")
     }
     let checkpoint = try Checkpoint.openSafetensors(at: path)
@@ -140,7 +142,8 @@ extension ModelSource {
     }
     return ModelSource(
       path: path, format: .safetensors, tensors: tensors, aliases: aliases, modules: modules,
-      transformerFolder: folders[0], companions: try CompanionFiles.list(in: path), weightFiles: files, notes: notes,
+      transformerFolder: folders[0], companions: try CompanionFiles.list(in: path), weightFiles: files,
+      notes: notes,
       metadata: metadata)
   }
 }
@@ -167,11 +170,13 @@ extension SentenceModule {
       }
       guard folder.isEmpty || FilePath.isWithinFolder(FilePath.trimmed(folder)) else {
         throw EmbedFuseError(
-          .badData, "lists a module at '\(folder.printable)', which is no folder of this directory", path: path,
+          .badData, "lists a module at '\(folder.printable)', which is no folder of this directory",
+          path: path,
           remedy: "a module's path must be relative and stay within the model's directory")
       }
       let module = SentenceModule(
-        path: folder.isEmpty ? "" : FilePath.trimmed(folder), type: String(type.split(separator: ".").last ?? ""))
+        path: folder.isEmpty ? "" : FilePath.trimmed(folder),
+        type: String(type.split(separator: ".").last ?? ""))
       guard !modules.contains(where: { $0.path == module.path }) else {
         throw EmbedFuseError(.badData, "lists two modules at '\(folder.printable)'", path: path)
       }

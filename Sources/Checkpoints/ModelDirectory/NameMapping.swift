@@ -19,8 +19,10 @@ public struct NameMapping: Sendable {
 
   /// Prefixes that wrap whole models.
   static let wrappers = [
-    "module.", "_orig_mod.", "_forward_module.", "_fsdp_wrapped_module.", "model.", "base_model.model.", "base_model.",
-    "0.auto_model.", "0.model.", "auto_model.", "encoder_model.", "bert.", "roberta.", "xlm-roberta.", "xlm_roberta.",
+    "module.", "_orig_mod.", "_forward_module.", "_fsdp_wrapped_module.", "model.", "base_model.model.",
+    "base_model.",
+    "0.auto_model.", "0.model.", "auto_model.", "encoder_model.", "bert.", "roberta.", "xlm-roberta.",
+    "xlm_roberta.",
     "distilbert.", "electra.", "deberta.", "mpnet.", "transformer.", "state_dict.",
   ]
 

@@ -17,7 +17,8 @@ enum WeightFiles {
     let index = FilePath.join(folder, "model.safetensors.index.json")
     switch (FilePath.kind(of: single), FilePath.kind(of: index)) {
     case (.file, .file):
-      return Found(path: single, notes: ["\(folder.printable): reads model.safetensors and ignores the index beside it"])
+      return Found(
+        path: single, notes: ["\(folder.printable): reads model.safetensors and ignores the index beside it"])
     case (.file, _): return Found(path: single, notes: [])
     case (_, .file): return Found(path: index, notes: [])
     default: break
@@ -33,7 +34,8 @@ enum WeightFiles {
     if let foreign = names.first(where: isForeignWeights) { throw foreignWeights(foreign, in: folder) }
     guard required else { return nil }
     throw EmbedFuseError(
-      .missingInput, "the directory holds no weights: neither model.safetensors nor model.safetensors.index.json",
+      .missingInput,
+      "the directory holds no weights: neither model.safetensors nor model.safetensors.index.json",
       path: folder, remedy: advice(for: names))
   }
 

@@ -1,0 +1,172 @@
+import TensorCore
+
+/// A difference between two models beyond their tensors.
+public struct Finding: Sendable, Hashable {
+  /// True if fusing the two makes no sense; false for a setting of use, where the base's is kept.
+  public let isIncompatible: Bool
+  /// What differs, with both values.
+  public let message: String
+}
+
+/// Compares the configurations, modules, vocabularies and settings of two models.
+///
+/// Only what both have is compared: loose tensors fit every directory. Old and new spellings of one thing are
+/// equal, and so are vocabularies of equal content however they are written.
+public enum Compatibility {
+  /// All differences between a base and another input.
+  public static func compare(_ base: ModelSource, _ other: ModelSource) throws(EmbedFuseError) -> [Finding] {
+    var comparison = Comparison(base: base, other: other)
+    try comparison.compareConfigurations()
+    try comparison.compareModules()
+    try comparison.compareVocabularies()
+    try comparison.compareSettings()
+    return comparison.findings
+  }
+}
+
+/// Two models being compared.
+struct Comparison {
+  let base: ModelSource
+  let other: ModelSource
+  private(set) var findings: [Finding] = []
+
+  init(base: ModelSource, other: ModelSource) {
+    self.base = base
+    self.other = other
+  }
+
+  mutating func report(_ what: String, _ ours: String, _ theirs: String, incompatible: Bool) {
+    let keeps = incompatible ? "" : "; the base's is kept"
+    findings.append(
+      Finding(
+        isIncompatible: incompatible,
+        message:
+          "\(other.path.printable): \(what.printable) is \(theirs.printable), but \(ours.printable) in \(base.path.printable)\(keeps)"
+      ))
+  }
+
+  /// The same file of both models as JSON; nil if one lacks it or both have the same bytes.
+  private func pair(_ file: String) throws(EmbedFuseError) -> (JSON, JSON)? {
+    guard let ours = try base.companion(file), let theirs = try other.companion(file), ours != theirs,
+      let first = try base.json(file), let second = try other.json(file)
+    else { return nil }
+    return (first, second)
+  }
+}
+
+// MARK: - config.json
+
+extension Comparison {
+  /// Keys that decide what the weights mean.
+  private static let architecture = [
+    "model_type", "hidden_size", "dim", "d_model", "num_hidden_layers", "num_layers", "n_layers",
+    "num_attention_heads", "num_key_value_heads", "n_heads", "head_dim", "intermediate_size", "hidden_dim",
+    "d_ff",
+    "hidden_act", "activation", "position_embedding_type", "layer_norm_eps", "rms_norm_eps",
+    "layer_norm_epsilon",
+    "rope_theta", "max_position_embeddings", "type_vocab_size", "vocab_size", "is_decoder",
+  ]
+  /// Keys that say how a checkpoint came about, not what it computes.
+  private static let noise: Set<String> = [
+    "transformers_version", "torch_dtype", "dtype", "_name_or_path", "name_or_path", "use_cache",
+    "architectures",
+    "_attn_implementation_autoset", "gradient_checkpointing", "auto_map",
+  ]
+
+  mutating func compareConfigurations() throws(EmbedFuseError) {
+    guard let ours = try base.config()?.objectValue, let theirs = try other.config()?.objectValue else {
+      return
+    }
+    for member in ours.members {
+      guard !Self.noise.contains(member.key), let value = theirs[member.key],
+        !member.value.isSameValue(as: value)
+      else { continue }
+      report(
+        "\(member.key) of config.json", member.value.compactText, value.compactText,
+        incompatible: Self.architecture.contains(member.key))
+    }
+  }
+}
+
+extension JSON {
+  /// True for equal values, numbers compared as numbers (1e-12 and 1.0e-12).
+  fileprivate func isSameValue(as other: JSON) -> Bool {
+    if let first = doubleValue, let second = other.doubleValue { return first == second }
+    return self == other
+  }
+}
+
+// MARK: - modules.json
+
+extension Comparison {
+  mutating func compareModules() throws(EmbedFuseError) {
+    guard !base.modules.isEmpty, !other.modules.isEmpty else { return }
+    let ours = base.modules.map(\.type)
+    let theirs = other.modules.map(\.type)
+    guard ours == theirs else {
+      report(
+        "the list of modules", ours.joined(separator: ", "), theirs.joined(separator: ", "),
+        incompatible: true)
+      return
+    }
+    for (first, second) in zip(base.modules, other.modules).dropFirst() {
+      guard let ours = try base.json(FilePath.join(first.path, "config.json"))?.objectValue,
+        let theirs = try other.json(FilePath.join(second.path, "config.json"))?.objectValue
+      else { continue }
+      let (left, right) = (Self.canonical(ours, type: first.type), Self.canonical(theirs, type: second.type))
+      for (key, value) in left.sorted(by: { $0.key < $1.key }) {
+        guard let theirs = right[key], !value.isSameValue(as: theirs) else { continue }
+        report(
+          "\(key) of \(first.path)/config.json (\(first.type))", value.compactText, theirs.compactText,
+          incompatible: true)
+      }
+    }
+  }
+
+  /// A module's configuration in the newer spelling; keys that only one side knows have their defaults.
+  static func canonical(_ config: JSON.Object, type: String) -> [String: JSON] {
+    var result = config.members.reduce(into: [String: JSON]()) { $0[$1.key] = $1.value }
+    if let width = result.removeValue(forKey: "word_embedding_dimension") {
+      result["embedding_dimension"] = width
+    }
+    if type == "Pooling" {
+      // Older: one truth value for each mode. Newer: the modes by name.
+      let modes = [
+        "pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_max_tokens": "max",
+        "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+        "pooling_mode_weightedmean_tokens": "weightedmean", "pooling_mode_lasttoken": "lasttoken",
+      ]
+      let chosen = modes.filter { result[$0.key]?.boolValue == true }.map(\.value).sorted()
+      for key in modes.keys { result[key] = nil }
+      if result["pooling_mode"] == nil { result["pooling_mode"] = .string(chosen.joined(separator: "+")) }
+    }
+    return result
+  }
+}
+
+// MARK: - Settings of use
+
+extension Comparison {
+  private static let settings: [(file: String, keys: [String])] = [
+    ("sentence_bert_config.json", ["max_seq_length", "do_lower_case"]),
+    ("config_sentence_transformers.json", ["prompts", "default_prompt_name", "similarity_fn_name"]),
+    ("tokenizer_config.json", ["model_max_length", "do_lower_case", "padding_side", "truncation_side"]),
+    ("tokenizer.json", ["truncation", "padding", "normalizer"]),
+  ]
+
+  mutating func compareSettings() throws(EmbedFuseError) {
+    for (name, keys) in Self.settings {
+      // The tokenizer stands with the transformer, the library's own files at the root.
+      let folders = Set(["", base.transformerFolder]).sorted()
+      for folder in folders {
+        guard let (ours, theirs) = try pair(FilePath.join(folder, name)) else { continue }
+        for key in keys {
+          guard let first = ours[key], let second = theirs[key], !first.isSameValue(as: second) else {
+            continue
+          }
+          report("\(key) of \(name)", first.compactText, second.compactText, incompatible: false)
+        }
+      }
+    }
+  }
+}

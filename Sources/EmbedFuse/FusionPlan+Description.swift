@@ -1,0 +1,121 @@
+import Checkpoints
+import Fusion
+import TensorCore
+
+/// A plan for people and programs to look at.
+public struct PlanDescription: Sendable {
+  /// One input.
+  public struct Input: Sendable {
+    /// Its path as given.
+    public let path: String
+    /// `base` or `model`.
+    public let role: String
+    /// How many tensors it has.
+    public let tensorCount: Int
+    /// Bytes of its tensors.
+    public let byteCount: Int
+  }
+
+  /// One tensor of the output.
+  public struct Tensor: Sendable {
+    /// Its name.
+    public let name: String
+    /// `fused`, or `copied` from the base.
+    public let making: String
+    /// Its element type in the output.
+    public let elementType: ElementType
+    /// Its extents.
+    public let shape: Shape
+    /// The layer it belongs to; empty for a copied tensor.
+    public let layer: String
+    /// The weight c_k that the recipe gives each model; empty for a copied tensor.
+    public let weights: [Double]
+  }
+
+  /// The method's name.
+  public let method: String
+  /// The method's parameters, resolved.
+  public let parameters: [(name: String, value: String)]
+  /// The inputs, the base first.
+  public let inputs: [Input]
+  /// The output's tensors, in order.
+  public let tensors: [Tensor]
+  /// What should be told.
+  public let notes: [String]
+  /// Bytes of the output's tensors, before compression.
+  public let byteCount: Int
+
+  /// The plan for programs.
+  public var json: JSON {
+    var parameters = JSON.Object()
+    for (name, value) in self.parameters { parameters[name] = .string(value) }
+    return [
+      "method": .string(method),
+      "parameters": .object(parameters),
+      "inputs": .array(
+        inputs.map {
+          [
+            "path": .string($0.path), "role": .string($0.role), "tensors": .number($0.tensorCount),
+            "bytes": .number($0.byteCount),
+          ]
+        }),
+      "notes": .array(notes.map { .string($0) }),
+      "bytes": .number(byteCount),
+      "tensors": .array(
+        tensors.map {
+          [
+            "name": .string($0.name), "making": .string($0.making), "dtype": .string($0.elementType.name),
+            "shape": .array($0.shape.dimensions.map { .number(String($0)) }), "layer": .string($0.layer),
+            "weights": .array($0.weights.map { .number($0) }),
+          ]
+        }),
+    ]
+  }
+}
+
+extension FusionPlan {
+  /// What would be done, tensor by tensor.
+  public func description() -> PlanDescription {
+    PlanDescription(
+      method: recipe.method.name, parameters: recipe.method.parameterValues,
+      inputs: inputs.enumerated().map { index, input in
+        PlanDescription.Input(
+          path: input.path, role: index == 0 && recipe.base != nil ? "base" : "model",
+          tensorCount: input.tensors.count,
+          byteCount: input.tensors.reduce(0) { $0 + $1.stored.info.byteCount })
+      },
+      tensors: tensors.map { tensor in
+        PlanDescription.Tensor(
+          name: tensor.info.name, making: tensor.context == nil ? "copied" : "fused",
+          elementType: tensor.info.elementType,
+          shape: tensor.info.shape, layer: tensor.context?.layer ?? "", weights: tensor.context?.priors ?? [])
+      }, notes: notes, byteCount: tensors.reduce(0) { $0 + $1.info.byteCount })
+  }
+}
+
+extension ModelSource {
+  /// The model for programs to look at.
+  public var json: JSON {
+    var strings = JSON.Object()
+    for (key, value) in metadata.sorted(by: { $0.key < $1.key }) { strings[key] = .string(value) }
+    var tied = JSON.Object()
+    for (name, stored) in aliases.sorted(by: { $0.key < $1.key }) { tied[name] = .string(stored) }
+    return [
+      "path": .string(path),
+      "format": .string(format.rawValue),
+      "metadata": .object(strings),
+      "aliases": .object(tied),
+      "modules": .array(modules.map { ["path": .string($0.path), "type": .string($0.type)] }),
+      "tensors": .array(
+        tensors.map {
+          [
+            "name": .string($0.name), "dtype": .string($0.stored.info.elementType.name),
+            "shape": .array($0.stored.info.shape.dimensions.map { .number(String($0)) }),
+            "bytes": .number($0.stored.info.byteCount), "file": .string($0.stored.path),
+          ]
+        }),
+      "files": .array(companions.map { .string($0.relativePath) }),
+      "notes": .array(notes.map { .string($0) }),
+    ]
+  }
+}

@@ -1,0 +1,205 @@
+import Checkpoints
+import Fusion
+import TensorCore
+
+/// What a fusion has done.
+public struct FusionResult: Sendable {
+  /// Where the output stands.
+  public let path: String
+  /// The tensors that were fused.
+  public let fusedTensors: Int
+  /// The tensors that were carried over from the base.
+  public let copiedTensors: Int
+  /// Bytes of tensors read, in all passes.
+  public let bytesRead: Int
+  /// Bytes of tensors written, before compression.
+  public let bytesWritten: Int
+  /// The share of the whole weight that each model was given, in the order of the models.
+  public let weightShares: [Double]
+  /// What should be told.
+  public let notes: [String]
+  /// The record of how the output was made.
+  public let manifest: FusionManifest
+}
+
+extension FusionPlan {
+  /// Carries the plan out and publishes the output at `path`, whose ending chooses its kind: `.safetensors`,
+  /// `.h5`, else a model directory.
+  ///
+  /// - Parameters:
+  ///   - path: where the output is to stand; its folder must be there.
+  ///   - options: how it is written.
+  ///   - progress: told how many bytes have been read.
+  /// - Throws: `EmbedFuseError`; nothing then stands at `path` that did not before. `CancellationError` if the
+  ///   task is cancelled, with the same promise.
+  @discardableResult
+  public func run(
+    to path: String, options: OutputOptions = OutputOptions(), progress: FusionProgress = FusionProgress()
+  ) async throws -> FusionResult {
+    if let input = inputs.first(where: { FilePath.isSame($0.path, path) }) {
+      throw EmbedFuseError(
+        .cannotCreate, "the output is one of the inputs (\(input.path.printable))", path: path,
+        remedy: "inputs are never changed: choose another name for the output")
+    }
+    let kind = OutputKind(path: path)
+    let workers = try workerCount(options, kind: kind)
+    let publication = try Publication(
+      to: path, kind: kind == .directory ? .directory : .file, overwrite: options.overwrite,
+      synchronize: options.synchronize)
+    let pool = WorkerPool(width: workers)
+    var engine = engine(pool: pool, progress: progress)
+    engine.announceWork()
+    try await checkCarriedTensors(pool: pool)
+    try await engine.learn()
+
+    let files = try companionFiles(weightShares: nil)
+    let placeholder = FusionManifest(self, digests: .init(placeholdersFor: self), files: files)
+    let output = try FusionOutput(
+      self, publication: publication, options: options, workers: workers, manifest: placeholder)
+    let findings = try await engine.fuse(into: output.writer)
+    let manifest = FusionManifest(self, digests: .init(self, findings: findings), files: files)
+    try output.finish(files: files, manifest: manifest)
+
+    var report = WeightsReport(self, method: engine.method, findings: findings)
+    if let reportPath = options.weightsReport {
+      if let measured = try await measuredByTensor(pool: pool) {
+        report = WeightsReport(self, method: measured, findings: findings)
+      }
+      try report.write(to: reportPath)
+    }
+    try Task.checkCancellation()
+    try publication.publish()
+    return FusionResult(
+      path: path, fusedTensors: tensors.count { $0.context != nil },
+      copiedTensors: tensors.count { $0.context == nil },
+      bytesRead: progress.completedBytes, bytesWritten: tensors.reduce(0) { $0 + $1.info.byteCount },
+      weightShares: report.shares, notes: notes + report.warnings, manifest: manifest)
+  }
+
+  /// The engine for this plan.
+  func engine(pool: WorkerPool, progress: FusionProgress) -> FusionEngine {
+    FusionEngine(
+      tensors: tensors, hasBase: readsBase, method: recipe.method.method, nonFinite: recipe.nonFinite,
+      pool: pool,
+      progress: progress)
+  }
+
+  /// The method at tensor scale, with the magnitudes of every tensor, for a report on weights that are too fine
+  /// to list; nil if the method knows such magnitudes itself. It takes one more pass.
+  private func measuredByTensor(pool: WorkerPool) async throws -> (any FusionMethod)? {
+    guard case .deltaGuided(let method) = recipe.method, [.element, .row].contains(method.granularity),
+      method.power != 0
+    else { return nil }
+    var engine = engine(pool: pool, progress: FusionProgress())
+    engine.method = DeltaGuided(granularity: .tensor, magnitude: method.magnitude, balance: method.balance)
+    try await engine.learn()
+    return engine.method
+  }
+
+  /// How many workers fit into the memory that is allowed.
+  ///
+  /// - Throws: `EmbedFuseError` (usage) if not even one does.
+  func workerCount(_ options: OutputOptions, kind: OutputKind) throws(EmbedFuseError) -> Int {
+    let perWorker = workerBytes(kind)
+    let fitting = options.memory / perWorker
+    guard fitting >= 1 else {
+      throw EmbedFuseError(
+        .usage, "\(options.memory >> 20) MiB of memory are too little for \(inputs.count) inputs",
+        remedy: "give at least --memory \((perWorker >> 20) + 1)M")
+    }
+    return min(options.workers, fitting)
+  }
+
+  /// The most memory that one worker uses, whatever the tensors' sizes.
+  private func workerBytes(_ kind: OutputKind) -> Int {
+    // A block of each source, and a tile of each widened with its weights.
+    let blocks =
+      tensors.lazy.map { tensor in
+        tensor.sources.reduce(0) {
+          $0 + $1.tensor.info.elementType.byteCount(ofElements: BlockGrid.blockLength)
+        }
+      }.max() ?? 0
+    let tiles = (2 * inputs.count + 2) * 4096 * 8
+    // The output run; for HDF5 also the chunk in its planes, its frame, two that wait, and zstd's own tables.
+    let run = kind == .hdf5 ? 8 << 20 : 1 << 20
+    return blocks + tiles + run
+  }
+
+  /// The files that travel with the weights: those of the chosen input, with a model card of our own.
+  func companionFiles(weightShares: [Double]?) throws(EmbedFuseError) -> [(path: String, bytes: [UInt8])] {
+    let source = inputs[recipe.configFrom ?? 0]
+    var files: [(path: String, bytes: [UInt8])] = []
+    for file in source.companions {
+      var bytes = try file.bytes()
+      if file.relativePath == FilePath.join(source.transformerFolder, "config.json"),
+        let type = recipe.elementType
+      {
+        bytes = try Self.config(bytes, announcing: type, path: file.relativePath)
+      }
+      files.append((file.relativePath, bytes))
+    }
+    if source.isDirectory || OutputKind(path: recipe.inputs[0]) == .directory {
+      files.append(("README.md", Array(ModelCard(self).text.utf8)))
+    }
+    return files
+  }
+
+  /// A `config.json` whose element type is the output's, so that loaders don't convert it back. Its bytes are
+  /// kept if it says so already or says nothing.
+  private static func config(_ bytes: [UInt8], announcing type: ElementType, path: String)
+    throws(EmbedFuseError) -> [UInt8]
+  {
+    let names: [ElementType: String] = [.f64: "float64", .f32: "float32", .f16: "float16", .bf16: "bfloat16"]
+    guard let name = names[type],
+      var config = try JSON.parse(bytes.span, duplicateKeys: .lastWins, path: path).objectValue
+    else { return bytes }
+    var changed = false
+    for key in ["torch_dtype", "dtype"] where config[key]?.stringValue != nil && config[key] != .string(name)
+    {
+      config[key] = .string(name)
+      changed = true
+    }
+    return changed ? Array(JSON.object(config).prettyText.utf8) : bytes
+  }
+
+  /// Checks that tensors which aren't fused hold the same values wherever an input has them.
+  ///
+  /// - Throws: `EmbedFuseError` (bad data) naming all that differ.
+  private func checkCarriedTensors(pool: WorkerPool) async throws {
+    var different: [String] = []
+    for row in carried {
+      let ours = row[0]!
+      for (input, theirs) in zip(inputs, row).dropFirst() {
+        guard let theirs, try !Self.haveEqualBytes(ours, theirs) else { continue }
+        different.append(
+          "\(input.path.printable): tensor \(theirs.info.name.printable) (\(theirs.info.elementType)) has other values than in \(reference.path.printable)"
+        )
+      }
+    }
+    guard different.isEmpty else {
+      throw EmbedFuseError(
+        .badData,
+        "tensors that aren't learned differ, so the models are not of one kind:\n  "
+          + different.joined(separator: "\n  "),
+        remedy: "integers and buffers are carried over, never averaged; fuse models whose buffers agree")
+    }
+  }
+
+  private static func haveEqualBytes(_ first: StoredTensor, _ second: StoredTensor) throws(EmbedFuseError)
+    -> Bool
+  {
+    guard first.info.elementType == second.info.elementType else { return false }
+    let grid = BlockGrid(first.info)
+    for block in 0..<grid.count {
+      let range = grid[block]
+      let size = first.info.elementType.byteCount(ofElements: range.count)
+      var (ours, theirs) = (Array(repeating: UInt8(0), count: size), Array(repeating: UInt8(0), count: size))
+      var span = ours.mutableSpan
+      try first.storage.read(range, into: &span)
+      var other = theirs.mutableSpan
+      try second.storage.read(range, into: &other)
+      if ours != theirs { return false }
+    }
+    return true
+  }
+}

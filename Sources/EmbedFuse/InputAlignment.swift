@@ -1,0 +1,158 @@
+import Checkpoints
+import TensorCore
+
+/// The inputs' tensors lined up by the names of the first input, with all that doesn't fit found together.
+struct InputAlignment {
+  /// One tensor of the output with its counterpart in every input.
+  struct Row {
+    /// The folder of its module; empty for the transformer.
+    let module: String
+    /// Its name within the whole model.
+    let name: String
+    /// The name without a wrapper prefix, by which it belongs to a layer.
+    let comparableName: String
+    /// Each input's tensor; the first is always there.
+    let sources: [StoredTensor?]
+
+    /// The tensor as the output has it.
+    func info(as type: ElementType) throws(EmbedFuseError) -> TensorInfo {
+      guard let info = TensorInfo(name: name, elementType: type, shape: sources[0]!.info.shape) else {
+        throw EmbedFuseError(.badData, "its size as \(type) overflows", tensor: name)
+      }
+      return info
+    }
+  }
+
+  /// The tensors, in the order of the first input.
+  let rows: [Row]
+  /// What should be told.
+  let notes: [String]
+
+  /// Lines up the inputs of a recipe.
+  ///
+  /// - Throws: `EmbedFuseError` (bad data) listing every incompatibility.
+  init(recipe: Recipe, inputs: [ModelSource]) throws(EmbedFuseError) {
+    let reference = inputs[0]
+    var notes = inputs.flatMap(\.notes)
+    var problems: [String] = []
+    var columns: [[String: StoredTensor]] = []
+    var prefix = ""
+    for (index, input) in inputs.enumerated() {
+      let mapping = try NameMapping(
+        base: reference.tensors.map(\.name), input: input.tensors.map(\.name), path: input.path)
+      if index == 0 {
+        // Against itself the base loses nothing; what it is wrapped in shows against the others.
+        columns.append(reference.tensors.reduce(into: [:]) { $0[$1.name] = $1.stored })
+        continue
+      }
+      if mapping.basePrefix.utf8.count > prefix.utf8.count { prefix = mapping.basePrefix }
+      if mapping.inputPrefix != mapping.basePrefix {
+        notes.append(
+          "\(input.path.printable): its names carry the prefix '\(mapping.inputPrefix.printable)', \(reference.path.printable)'s the prefix '\(mapping.basePrefix.printable)'"
+        )
+      }
+      let column = Column(input, mapping: mapping, reference: reference)
+      problems += column.problems(policy: recipe.missing)
+      notes += column.notes(policy: recipe.missing)
+      columns.append(column.tensors)
+      let findings = try Compatibility.compare(reference, input)
+      problems += findings.filter(\.isIncompatible).map(\.message)
+      notes += findings.filter { !$0.isIncompatible }.map(\.message)
+    }
+    guard problems.isEmpty else {
+      throw EmbedFuseError(
+        .badData,
+        "the inputs don't fit each other, in \(problems.count) \(problems.count == 1 ? "point" : "points"):\n  "
+          + problems.prefix(50).joined(separator: "\n  ")
+          + (problems.count > 50 ? "\n  and \(problems.count - 50) more" : ""),
+        remedy: Self.remedy(for: problems, base: recipe.base))
+    }
+    rows = reference.tensors.compactMap { tensor in
+      let sources = columns.map { $0[tensor.name] }
+      let lacks = tensor.stored.info.elementType.isFusable && sources.contains { $0 == nil }
+      if lacks && recipe.missing == .drop { return nil }
+      let comparable =
+        tensor.name.hasPrefix(prefix) ? String(tensor.name.dropFirst(prefix.count)) : tensor.name
+      return Row(module: tensor.module, name: tensor.name, comparableName: comparable, sources: sources)
+    }
+    self.notes = notes
+  }
+
+  private static func remedy(for problems: [String], base: String?) -> String {
+    problems.contains { $0.contains("lacks the tensor") || $0.contains("has the tensor") }
+      ? "fuse models of one architecture; tensors that some lack can be kept from the base (--missing base) or left out (--missing drop)"
+      : "fuse only checkpoints that were fine-tuned from the same \(base == nil ? "model" : "base")"
+  }
+}
+
+extension InputAlignment {
+  /// One input's tensors under the names of the first input.
+  private struct Column {
+    let input: ModelSource
+    let reference: ModelSource
+    /// The tensors that fit.
+    let tensors: [String: StoredTensor]
+    private var missing: [ModelSource.Tensor] = []
+    private var extra: [ModelSource.Tensor] = []
+    private var misshapen: [(ours: ModelSource.Tensor, theirs: TensorInfo)] = []
+
+    init(_ input: ModelSource, mapping: NameMapping, reference: ModelSource) {
+      self.input = input
+      self.reference = reference
+      let stored = input.tensors.reduce(into: [String: StoredTensor]()) { $0[$1.name] = $1.stored }
+      let tied = TiedWeights(input)
+      let ours = Set(reference.tensors.map(\.name))
+      var tensors: [String: StoredTensor] = [:]
+      for tensor in reference.tensors {
+        let name =
+          mapping.inputNames[tensor.name]
+          ?? tied.storedName(of: tensor.name).flatMap { mapping.inputNames[$0] ?? $0 }
+        guard let theirs = name.flatMap({ stored[$0] }) else {
+          // Buffers of integers are no longer saved by newer libraries.
+          if tensor.stored.info.elementType.isFusable { missing.append(tensor) }
+          continue
+        }
+        if theirs.info.shape != tensor.stored.info.shape
+          || theirs.info.elementType.isFusable != tensor.stored.info.elementType.isFusable
+        {
+          misshapen.append((tensor, theirs.info))
+        } else {
+          tensors[tensor.name] = theirs
+        }
+      }
+      self.tensors = tensors
+      let baseTied = TiedWeights(reference)
+      let extraNames = Set(mapping.extra)
+      extra = input.tensors.filter { tensor in
+        guard extraNames.contains(tensor.name), tensor.stored.info.elementType.isFusable else { return false }
+        // A copy of what the base stores once under another name says nothing new.
+        return baseTied.storedName(of: tensor.name).map { !ours.contains($0) } ?? true
+      }
+    }
+
+    func problems(policy: MissingPolicy) -> [String] {
+      let path = input.path.printable
+      var result = misshapen.map { ours, theirs in
+        "\(path): tensor \(ours.name.printable) is \(theirs.elementType) \(theirs.shape), but \(ours.stored.info.elementType) \(ours.stored.info.shape) in \(reference.path.printable)"
+      }
+      guard policy == .error else { return result }
+      result += missing.map {
+        "\(path) lacks the tensor \($0.name.printable) (\($0.stored.info.elementType) \($0.stored.info.shape))"
+      }
+      result += extra.map {
+        "\(path) has the tensor \($0.name.printable) (\($0.stored.info.elementType) \($0.stored.info.shape)), which \(reference.path.printable) lacks"
+      }
+      return result
+    }
+
+    func notes(policy: MissingPolicy) -> [String] {
+      guard policy != .error else { return [] }
+      let path = input.path.printable
+      let fate = policy == .drop ? "left out" : "kept from \(reference.path.printable)"
+      return missing.map { "\(path) lacks the tensor \($0.name.printable), which is \(fate)" }
+        + extra.map {
+          "\(path): the tensor \($0.name.printable) is left out, since \(reference.path.printable) lacks it"
+        }
+    }
+  }
+}

@@ -1,0 +1,61 @@
+import Checkpoints
+import Glibc
+import TensorCore
+
+/// How a fusion is carried out and written: nothing here changes the values of the output, only
+/// `maximumShardBytes` and `compressionLevel` its files.
+public struct OutputOptions: Sendable {
+  /// True to replace what stands at the output's path, when the new one is whole.
+  public var overwrite: Bool
+  /// False to leave out flushing to disk, for scratch work.
+  public var synchronize: Bool
+  /// Bytes of memory to stay within, beyond the code itself.
+  public var memory: Int
+  /// Workers; nil for one a core.
+  public var threads: Int?
+  /// The most bytes of tensors in one file of a directory.
+  public var maximumShardBytes: Int
+  /// The zstd level of an HDF5 output; nil for the settings made for weights.
+  public var compressionLevel: Int?
+  /// Where to write the magnitudes and weights of every group as JSON; nil for nowhere.
+  public var weightsReport: String?
+
+  /// The product's defaults: 512 MiB, a worker a core, shards of 5 GB, flushed, nothing replaced.
+  public init(
+    overwrite: Bool = false, synchronize: Bool = true, memory: Int = 512 << 20, threads: Int? = nil,
+    maximumShardBytes: Int = 5_000_000_000, compressionLevel: Int? = nil, weightsReport: String? = nil
+  ) {
+    self.overwrite = overwrite
+    self.synchronize = synchronize
+    self.memory = memory
+    self.threads = threads
+    self.maximumShardBytes = maximumShardBytes
+    self.compressionLevel = compressionLevel
+    self.weightsReport = weightsReport
+  }
+}
+
+extension OutputOptions {
+  /// The workers wanted: as many as asked for, or one a core.
+  var workers: Int { max(1, threads ?? Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+}
+
+/// The kinds of output, chosen by the path's ending.
+public enum OutputKind: String, Sendable {
+  /// A model directory, for any other ending.
+  case directory
+  /// One safetensors file (`.safetensors`).
+  case safetensors
+  /// A compressed HDF5 checkpoint (`.h5`, `.hdf5`).
+  case hdf5
+
+  /// The kind that a path asks for.
+  public init(path: String) {
+    self =
+      if path.hasSuffix(".safetensors") {
+        .safetensors
+      } else if path.hasSuffix(".h5") || path.hasSuffix(".hdf5") {
+        .hdf5
+      } else { .directory }
+  }
+}

@@ -1,0 +1,178 @@
+import Checkpoints
+import Fusion
+import Synchronization
+import TensorCore
+
+/// A check of a fused checkpoint against the manifest inside it.
+public struct Verification: Sendable {
+  /// What a successful check has covered.
+  public struct Report: Sendable {
+    /// Tensors whose content is as the manifest says.
+    public let tensorCount: Int
+    /// Other files whose content is as the manifest says.
+    public let fileCount: Int
+    /// True if fusing again gave the same.
+    public let reran: Bool
+
+    /// The report for programs.
+    public var json: JSON {
+      ["ok": true, "tensors": .number(tensorCount), "files": .number(fileCount), "reran": .bool(reran)]
+    }
+  }
+
+  private let source: ModelSource
+  private let manifest: JSON
+
+  /// Opens a fused checkpoint and its manifest.
+  ///
+  /// - Throws: `EmbedFuseError`: missing input if there is no manifest; bad data if the checkpoint is damaged.
+  public init(of path: String) throws(EmbedFuseError) {
+    source = try ModelSource.open(path)
+    guard let bytes = try source.manifestBytes() else {
+      throw EmbedFuseError(
+        .missingInput, "has no manifest, so there is nothing to check it against", path: path,
+        remedy: "verify checks what embedfuse has written")
+    }
+    manifest = try JSON.parse(bytes.span, path: FilePath.join(path, "embedfuse.json"))
+  }
+
+  /// Checks tensors and files, and with `rerun` fuses again from the inputs without writing anything.
+  ///
+  /// - Throws: `EmbedFuseError` (bad data) listing all that differs.
+  public func run(rerun: Bool = false, threads: Int? = nil) async throws -> Report {
+    let pool = WorkerPool(width: OutputOptions(threads: threads).workers)
+    var problems: [String] = []
+    guard let expected = manifest["output"]?["tensors"]?.objectValue?.members,
+      let files = manifest["output"]?["files"]?.objectValue?.members
+    else {
+      throw EmbedFuseError(.badData, "its manifest doesn't describe an output", path: source.path)
+    }
+    let digests = try await source.tensorDigests(pool: pool)
+    for member in expected {
+      if let digest = digests[member.key] {
+        if member.value["digest"]?.stringValue != digest.description {
+          problems.append("tensor \(member.key.printable) has other content")
+        }
+      } else {
+        problems.append("tensor \(member.key.printable) is missing")
+      }
+    }
+    let known = Set(expected.map(\.key))
+    problems += digests.keys.filter { !known.contains($0) }.sorted().map {
+      "tensor \($0.printable) was added"
+    }
+    problems += try fileProblems(files)
+    let whole = ContentDigest.of(tensors: digests.map { ($0.key, $0.value) }).description
+    if problems.isEmpty, manifest["output"]?["digest"]?.stringValue != whole {
+      problems.append("the manifest contradicts itself: its digest of the whole is another than its tensors'")
+    }
+    try fail(problems, "is not what its manifest says", remedy: "copy it again, or fuse again")
+    if rerun { try await runAgain(pool: pool) }
+    return Report(tensorCount: expected.count, fileCount: files.count, reran: rerun)
+  }
+
+  private func fail(_ problems: [String], _ what: String, remedy: String) throws(EmbedFuseError) {
+    guard !problems.isEmpty else { return }
+    throw EmbedFuseError(
+      .badData,
+      "\(what):\n  " + problems.prefix(50).joined(separator: "\n  ")
+        + (problems.count > 50 ? "\n  and \(problems.count - 50) more" : ""), path: source.path,
+      remedy: remedy)
+  }
+
+  private func fileProblems(_ files: [JSON.Object.Member]) throws(EmbedFuseError) -> [String] {
+    var problems: [String] = []
+    for member in files {
+      guard let bytes = try source.fileBytes(member.key) else {
+        problems.append("file \(member.key.printable) is missing")
+        continue
+      }
+      if ContentDigest.of(bytes).description != member.value.stringValue {
+        problems.append("file \(member.key.printable) has other content")
+      }
+    }
+    return problems
+  }
+
+  /// Fuses again and compares the digests of inputs, weights and output.
+  private func runAgain(pool: WorkerPool) async throws {
+    let plan = try FusionPlan(try Recipe(manifest: manifest, path: source.path))
+    var engine = plan.engine(pool: pool, progress: FusionProgress())
+    try await engine.learn()
+    let findings = try await engine.fuse(into: DigestingWriter(tensors: plan.tensors.map(\.info)))
+    let digests = FusionManifest.Digests(plan, findings: findings)
+    var problems: [String] = []
+    for (entry, digest) in zip(manifest["inputs"]?.arrayValue ?? [], digests.inputs)
+    where entry["digest"]?.stringValue != digest?.description {
+      problems.append("the input \((entry["path"]?.stringValue ?? "").printable) has changed since")
+    }
+    for (tensor, digest) in zip(plan.tensors, digests.tensors) {
+      let expected = manifest["output"]?["tensors"]?[tensor.info.name]?["digest"]?.stringValue
+      if expected != digest.description {
+        problems.append("tensor \(tensor.info.name.printable) comes out differently")
+      }
+    }
+    if problems.isEmpty, manifest["weights_digest"]?.stringValue != digests.weights.description {
+      problems.append("the weights come out differently")
+    }
+    try fail(problems, "fusing again gives something else", remedy: "use the inputs that it was made from")
+  }
+}
+
+/// Takes tensors in and keeps nothing: what matters is digested on the way.
+private struct DigestingWriter: CheckpointWriter {
+  let tensors: [TensorInfo]
+
+  func runLength(of tensor: Int) -> Int {
+    BlockGrid(tensors[tensor]).runLength(target: BlockGrid.blockLength)
+  }
+
+  func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) {}
+
+  func finish() {}
+}
+
+extension ModelSource {
+  /// The manifest: a file of its own, or in a safetensors file's header.
+  func manifestBytes() throws(EmbedFuseError) -> [UInt8]? {
+    if let text = metadata["embedfuse"] { return Array(text.utf8) }
+    return try fileBytes("embedfuse.json")
+  }
+
+  /// A file of the model's, whether it counts as its companion or is our own.
+  func fileBytes(_ relativePath: String) throws(EmbedFuseError) -> [UInt8]? {
+    if let bytes = try companion(relativePath) { return bytes }
+    let onDisk = FilePath.join(path, relativePath)
+    guard ["README.md", "embedfuse.json"].contains(relativePath), FilePath.kind(of: onDisk) == .file else {
+      return nil
+    }
+    let file = try InputFile(onDisk)
+    return try file.bytes(0..<file.byteCount)
+  }
+
+  /// The digest of every tensor.
+  func tensorDigests(pool: WorkerPool) async throws -> [String: ContentDigest] {
+    let tensors = tensors
+    let grids = tensors.map { BlockGrid($0.stored.info) }
+    let jobs = tensors.indices.flatMap { tensor in
+      (0..<grids[tensor].count).map { (tensor: tensor, block: $0) }
+    }
+    let gathered = try await pool.run(
+      jobs.count,
+      worker: { (bytes: [UInt8](), digests: [(job: Int, digest: ContentDigest)]()) },
+      job: { index, state in
+        let job = jobs[index]
+        let range = grids[job.tensor][job.block]
+        let size = tensors[job.tensor].stored.info.elementType.byteCount(ofElements: range.count)
+        if state.bytes.count < size { state.bytes = Array(repeating: 0, count: size) }
+        var span = state.bytes.mutableSpan
+        try tensors[job.tensor].stored.storage.read(range, into: &span)
+        state.digests.append((index, ContentDigest.of(state.bytes.span.extracting(0..<size))))
+      }, gathered: { $0.digests })
+    var builders = tensors.map { TensorDigestBuilder($0.stored.info) }
+    for (job, digest) in gathered.joined() {
+      builders[jobs[job].tensor].set(digest, ofBlock: jobs[job].block)
+    }
+    return zip(tensors, builders).reduce(into: [:]) { $0[$1.0.name] = $1.1.finish() }
+  }
+}

@@ -1,0 +1,67 @@
+import Checkpoints
+import Fusion
+import TensorCore
+
+/// The magnitudes and weights of every group, and each model's share of the whole.
+struct WeightsReport: Sendable {
+  /// The report as it is written.
+  let json: JSON
+  /// Each model's share of the weight, over all elements.
+  let shares: [Double]
+  /// What the shares give reason to say.
+  let warnings: [String]
+
+  /// A report on a fusion.
+  ///
+  /// At row and element granularity the groups are too many to list; each tensor is summed up instead.
+  init(_ plan: FusionPlan, method: any FusionMethod, findings: [FusionEngine.Finding]) {
+    var whole = WeightTally(modelCount: plan.modelCount)
+    var tensors: [JSON] = []
+    for (tensor, finding) in zip(plan.tensors, findings) {
+      guard let context = tensor.context, let tally = finding.tally else { continue }
+      whole.merge(tally)
+      let magnitudes = method.magnitudes(of: context)
+      var entry: JSON.Object = [
+        "name": .string(tensor.info.name), "layer": .string(context.layer),
+        "elements": .number(tally.elementCount),
+        "weights": .array(tally.means.map { .number($0) }),
+      ]
+      if !magnitudes.isEmpty { entry["magnitudes"] = .array(magnitudes.map { .number($0) }) }
+      if tally.minima.allSatisfy(\.isFinite), tally.minima != tally.maxima {
+        entry["least"] = .array(tally.minima.map { .number($0) })
+        entry["greatest"] = .array(tally.maxima.map { .number($0) })
+      }
+      tensors.append(.object(entry))
+    }
+    shares = whole.means
+    var settings: JSON.Object = ["method": .string(plan.recipe.method.name)]
+    for (name, value) in plan.recipe.method.parameterValues { settings[name] = .string(value) }
+    json = [
+      "models": .array(plan.recipe.models.map { .string(FusionManifest.portable($0)) }),
+      "settings": .object(settings),
+      "shares": .array(shares.map { .number($0) }),
+      "tensors": .array(tensors),
+    ]
+    warnings = Self.warnings(plan, shares: shares)
+  }
+
+  private static func warnings(_ plan: FusionPlan, shares: [Double]) -> [String] {
+    guard case .deltaGuided(let method) = plan.recipe.method, shares.count > 1,
+      let dominant = shares.indices.first(where: { shares[$0] > 0.8 })
+    else { return [] }
+    let remedy =
+      method.balance == .none ? "; --balance model counts where a model moved, not how far in all" : ""
+    return [
+      "\(plan.recipe.models[dominant].printable) takes \(Int((shares[dominant] * 100).rounded())) % of the weight\(remedy)"
+    ]
+  }
+}
+
+extension WeightsReport {
+  /// Writes the report to a file, which replaces one that is there.
+  func write(to path: String) throws(EmbedFuseError) {
+    let publication = try Publication(to: path, kind: .file, overwrite: true, synchronize: false)
+    try OutputFile.write(Array(json.prettyText.utf8), to: publication.stagingPath)
+    try publication.publish()
+  }
+}

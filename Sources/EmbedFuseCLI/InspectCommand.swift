@@ -1,0 +1,52 @@
+import ArgumentParser
+import EmbedFuse
+
+/// `embedfuse inspect`: what a checkpoint holds.
+struct InspectCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect", abstract: "List the tensors, types, shapes and metadata of a checkpoint.")
+
+  @Argument(help: "A model directory or a checkpoint file.")
+  var path: String
+
+  @Flag(help: "Print it as JSON.")
+  var json = false
+
+  func run() async throws {
+    let source = try ModelSource.open(path)
+    guard !json else {
+      Console.print(source.json.prettyText)
+      return
+    }
+    let elements = source.tensors.reduce(0) { $0 + $1.stored.info.shape.elementCount }
+    let bytes = source.tensors.reduce(0) { $0 + $1.stored.info.byteCount }
+    Console.print(
+      "\(path.printable): \(source.format.rawValue), \(source.tensors.count) tensors, \(elements) elements, \(Readable.bytes(bytes))"
+    )
+    for module in source.modules {
+      Console.print(
+        "module: \(module.type.printable)\(module.path.isEmpty ? "" : " in \(module.path.printable)")")
+    }
+    for (key, value) in source.metadata.sorted(by: { $0.key < $1.key }) {
+      let text = value.printable
+      Console.print(
+        "metadata: \(key.printable) = \(text.count > 100 ? "\(text.prefix(100))… (\(text.count) characters)" : text)"
+      )
+    }
+    for (name, stored) in source.aliases.sorted(by: { $0.key < $1.key }) {
+      Console.print("alias: \(name.printable) stands for \(stored.printable)")
+    }
+    for note in source.notes { Console.print("note: \(note)") }
+    Console.print(
+      Table.text(
+        source.tensors.map {
+          [
+            $0.name.printable, $0.stored.info.elementType.name, "\($0.stored.info.shape)",
+            Readable.bytes($0.stored.info.byteCount),
+          ]
+        }, header: ["name", "type", "shape", "size"]))
+    if !source.companions.isEmpty {
+      Console.print("files: \(source.companions.map(\.relativePath.printable).joined(separator: ", "))")
+    }
+  }
+}

@@ -1,0 +1,140 @@
+import ArgumentParser
+import EmbedFuse
+
+/// `embedfuse merge`: fuses and publishes.
+struct MergeCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "merge", abstract: "Fuse checkpoints into one.",
+    discussion: """
+      The output's ending chooses its kind: .safetensors one file, .h5 a compressed HDF5 checkpoint, anything else \
+      a model directory. It appears only when it is whole.
+      """)
+
+  @OptionGroup(title: "What to fuse") var recipe: RecipeOptions
+
+  @Option(name: [.short, .customLong("output")], help: "Where the fused checkpoint goes.")
+  var output: String
+
+  @Flag(help: "Replace the output if it exists, once the new one is whole.")
+  var force = false
+
+  @Flag(name: .customLong("no-sync"), help: "Don't flush to disk (for scratch work).")
+  var noSync = false
+
+  @Option(help: "Memory to stay within: 256M, 2G.")
+  var memory = ByteSize(bytes: 512 << 20, text: "512M")
+
+  @Option(help: "Workers. (default: one a core)")
+  var threads: Int?
+
+  @Option(name: .customLong("max-shard-size"), help: "Most bytes of tensors in one file of a directory.")
+  var maximumShardSize = ByteSize(bytes: 5_000_000_000, text: "5GB")
+
+  @Option(
+    name: .customLong("compression-level"), parsing: .unconditional,
+    help: "A plain zstd level for .h5, instead of the settings made for weights.")
+  var compressionLevel: Int?
+
+  @Option(
+    name: .customLong("weights-report"), help: "Write the magnitudes and weights of every group as JSON.")
+  var weightsReport: String?
+
+  @Flag(name: .shortAndLong, help: "Print nothing but errors.")
+  var quiet = false
+
+  @Flag(help: "Print the result as JSON on standard output.")
+  var json = false
+
+  func validate() throws {
+    if let threads, threads < 1 { throw ValidationError("--threads must be at least 1") }
+    if let level = compressionLevel, !(-100...22).contains(level) || level == 0 {
+      throw ValidationError("--compression-level must be 1 to 22, or -1 to -100 for speed")
+    }
+    if compressionLevel != nil, OutputKind(path: output) != .hdf5 {
+      throw ValidationError("--compression-level is for .h5 outputs only")
+    }
+  }
+
+  func run() async throws {
+    let options = OutputOptions(
+      overwrite: force, synchronize: !noSync, memory: memory.bytes, threads: threads,
+      maximumShardBytes: maximumShardSize.bytes, compressionLevel: compressionLevel,
+      weightsReport: weightsReport)
+    let clock = ContinuousClock()
+    let start = clock.now
+    let recipe = try recipe.recipe()
+    let output = output
+    let shows = !quiet && !json && Console.errorIsTerminal
+    let result = try await Interruption.cancelling {
+      try await ProgressLine.showing(shows) { progress in
+        let plan = try FusionPlan(recipe)
+        return try await plan.run(to: output, options: options, progress: progress)
+      }
+    }
+    let seconds = (clock.now - start) / .seconds(1)
+    if json {
+      Console.print(result.json(seconds: seconds).prettyText)
+    } else if !quiet {
+      Summary.print(result, models: recipe.models, seconds: seconds)
+    }
+  }
+}
+
+/// What a merge prints when it is done.
+enum Summary {
+  static func print(_ result: FusionResult, models: [String], seconds: Double) {
+    for note in result.notes { Console.error("note: \(note)") }
+    Console.error(
+      "\(result.path.printable): \(result.fusedTensors) tensors fused, \(result.copiedTensors) carried over, "
+        + "\(Readable.bytes(result.bytesRead)) read, \(Readable.bytes(result.bytesWritten)) of tensors written "
+        + "in \(Readable.decimal(seconds, places: 2)) s")
+    guard result.weightShares.count == models.count else { return }
+    let width = models.map(\.count).max() ?? 0
+    for (model, share) in zip(models, result.weightShares) {
+      let name = model.printable + String(repeating: " ", count: max(0, width - model.count))
+      Console.error("  \(name)  \(Readable.decimal(share * 100, places: 1)) % of the weight")
+    }
+  }
+}
+
+extension FusionResult {
+  /// The result for programs.
+  func json(seconds: Double) -> JSON {
+    [
+      "output": .string(path),
+      "fused_tensors": .number(fusedTensors),
+      "copied_tensors": .number(copiedTensors),
+      "bytes_read": .number(bytesRead),
+      "bytes_written": .number(bytesWritten),
+      "seconds": .number(seconds),
+      "weight_shares": .array(weightShares.map { .number($0) }),
+      "notes": .array(notes.map { .string($0) }),
+      "manifest": manifest.json,
+    ]
+  }
+}
+
+/// A number of bytes as people write it: 64M, 1.5G and 512KiB count in powers of 1024, 5GB in powers of 1000.
+struct ByteSize: ExpressibleByArgument, CustomStringConvertible {
+  let bytes: Int
+  let description: String
+
+  init(bytes: Int, text: String) {
+    self.bytes = bytes
+    description = text
+  }
+
+  init?(argument: String) {
+    let digits = argument.prefix { $0.isNumber || $0 == "." }
+    let unit = argument.dropFirst(digits.count).trimmingPrefix(while: \.isWhitespace).uppercased()
+    let factors: [String: Double] = [
+      "": 1, "B": 1, "K": 1024, "KIB": 1024, "KB": 1000, "M": 1_048_576, "MIB": 1_048_576, "MB": 1_000_000,
+      "G": 1_073_741_824, "GIB": 1_073_741_824, "GB": 1e9, "T": 1_099_511_627_776, "TIB": 1_099_511_627_776,
+      "TB": 1e12,
+    ]
+    guard let number = Double(digits), let factor = factors[unit], number * factor >= 1,
+      number * factor < 9e18
+    else { return nil }
+    self.init(bytes: Int(number * factor), text: argument)
+  }
+}

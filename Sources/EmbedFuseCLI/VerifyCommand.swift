@@ -1,0 +1,37 @@
+import ArgumentParser
+import EmbedFuse
+
+/// `embedfuse verify`: checks a fused checkpoint against its manifest.
+struct VerifyCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify", abstract: "Check a fused checkpoint against its manifest.")
+
+  @Argument(help: "A fused checkpoint: directory, .safetensors or .h5.")
+  var path: String
+
+  @Flag(help: "Fuse again from the inputs that the manifest names, writing nothing, and compare.")
+  var rerun = false
+
+  @Option(help: "Workers. (default: one a core)")
+  var threads: Int?
+
+  @Flag(name: .shortAndLong, help: "Print nothing but errors.")
+  var quiet = false
+
+  @Flag(help: "Print the result as JSON.")
+  var json = false
+
+  func run() async throws {
+    let (path, threads, rerun) = (path, threads, rerun)
+    let report = try await Interruption.cancelling {
+      try await Verification(of: path).run(rerun: rerun, threads: threads)
+    }
+    if json {
+      Console.print(report.json.prettyText)
+    } else if !quiet {
+      Console.print(
+        "\(path.printable): \(report.tensorCount) tensors and \(report.fileCount) files are as the manifest says"
+          + (report.reran ? "; fusing again from the inputs gives the same" : ""))
+    }
+  }
+}
