@@ -54,7 +54,7 @@ struct FusionOutput: Sendable {
     case .hdf5:
       target = .hdf5(
         try HDF5Writer(
-          path: publication.stagingPath, tensors: infos, metadata: ["format": "pt"],
+          creating: publication.stagingPath, tensors: infos, metadata: ["format": "pt"],
           compression: options.compressionLevel.map { .level($0) } ?? .weights, heldBack: 2 * workers))
     }
   }
