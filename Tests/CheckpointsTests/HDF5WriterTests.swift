@@ -5,9 +5,122 @@ import Testing
 @testable import Checkpoints
 
 @Suite struct HDF5WriterTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
   @Test(arguments: [1, 4])
-  func smoke(threads: Int) throws {
+  func everyTypeAndShapeComesBackExactly(threads: Int) throws {
     let sample = HDF5Sample.everything
-    try sample.write(to: "/tmp/smoke\(threads).h5", threads: threads)
+    let path = folder.path("all.h5")
+    try sample.write(to: path, threads: threads)
+    let read = try HDF5Sample(reading: path)
+    #expect(read.tensors.count == sample.tensors.count)
+    for (info, values) in zip(sample.tensors, sample.values) {
+      let index = try #require(read.tensors.firstIndex { $0 == info }, "\(info)")
+      #expect(read.values[index] == values, "\(info.name)")
+    }
+  }
+
+  @Test func bytesDependOnNeitherThreadsNorHowManyChunksAreHeldBack() throws {
+    let sample = HDF5Sample.everything
+    let files = ["tokenizer.json": [UInt8](repeating: 7, count: 50_000), "config.json": Array("{}".utf8)]
+    func bytes(threads: Int, heldBack: Int) throws -> Data {
+      let path = folder.path("\(threads)-\(heldBack).h5")
+      try sample.write(
+        to: path, threads: threads, metadata: ["b": "1", "a": "2"], files: files, heldBack: heldBack)
+      return try Data(contentsOf: URL(fileURLWithPath: path))
+    }
+    let expected = try bytes(threads: 1, heldBack: 16)
+    #expect(try bytes(threads: 4, heldBack: 16) == expected)
+    #expect(try bytes(threads: 7, heldBack: 1) == expected)
+  }
+
+  @Test(arguments: [ChunkCompression.weights, .level(1), .level(3), .level(19), .level(-5)])
+  func everyLevelComesBackExactly(compression: ChunkCompression) throws {
+    var sample = HDF5Sample()
+    sample.add("w", .bf16, [300, 700])
+    let path = folder.path("level.h5")
+    try sample.write(to: path, compression: compression)
+    #expect(try HDF5Sample(reading: path).values == sample.values)
+  }
+
+  @Test(arguments: [0, 23, -10_000_000])
+  func levelOutsideOfZstdsIsRefusedBeforeAFileAppears(level: Int) throws {
+    let path = folder.path("level.h5")
+    let error = #expect(throws: EmbedFuseError.self) {
+      try HDF5Writer(creating: path, tensors: [], compression: .level(level))
+    }
+    #expect(error?.code == .usage)
+    #expect(!FileManager.default.fileExists(atPath: path))
+  }
+
+  @Test func weightsShrinkToTheirEntropy() throws {
+    // Three random bytes of four, and 131 of 256 values of the fourth: about 25 of 32 bits, and 9 of 16.
+    for (type, ratio) in [(ElementType.f32, 1.17), (.bf16, 1.4)] {
+      var sample = HDF5Sample()
+      sample.add("w", type, [2048, 1024])
+      let path = folder.path("\(type).h5")
+      try sample.write(to: path)
+      let size = try #require(FileManager.default.attributesOfItem(atPath: path)[.size] as? Int)
+      #expect(Double(sample.values[0].count) / Double(size) > ratio)
+    }
+  }
+
+  @Test func incompressibleChunksAreStoredAsTheyAre() throws {
+    var sample = HDF5Sample()
+    sample.add("noise", .f32, [512, 1024], random: true)
+    let path = folder.path("noise.h5")
+    try sample.write(to: path)
+    let size = try #require(FileManager.default.attributesOfItem(atPath: path)[.size] as? Int)
+    #expect(size < sample.values[0].count + 4096)
+    #expect(try HDF5Sample(reading: path).values == sample.values)
+  }
+
+  @Test func filesAndMetadataComeBack() throws {
+    var sample = HDF5Sample()
+    sample.add("w", .f32, [8])
+    let files = [
+      "config.json": Array("{}".utf8), "1_Pooling/config.json": Array("{\"a\": 1}".utf8), "empty": [],
+      "100%.txt": Array("x".utf8),
+      "tokenizer.json": (0..<20_000_000).map { UInt8(truncatingIfNeeded: $0 / 1000) },
+    ]
+    let path = folder.path("files.h5")
+    try sample.write(
+      to: path, metadata: ["format": "pt", "a/b": "ü", "": "no key", "none": ""], files: files)
+    let reader = try HDF5Reader(path)
+    var found: [String: [UInt8]] = [:]
+    for (name, tensor) in try reader.files() { found[name] = try tensor.values() }
+    #expect(found == files)
+    let checkpoint = try reader.checkpoint()
+    #expect(checkpoint.metadata == ["format": "pt", "a/b": "ü", "": "no key", "none": ""])
+    #expect(checkpoint.tensors.map(\.info.name) == ["w"])
+  }
+
+  @Test(arguments: ["", "/etc/passwd", "../x", "a//b", "a/../b", "a\0b"])
+  func fileNamesThatLeadOutAreRefused(name: String) throws {
+    let writer = try HDF5Writer(creating: folder.path("names.h5"), tensors: [])
+    #expect(throws: EmbedFuseError.self) { try writer.add(file: name, bytes: []) }
+  }
+
+  @Test func twoTensorsOfOneNameAreRefused() {
+    let info = TensorInfo(name: "w", elementType: .f32, shape: Shape([1])!)!
+    #expect(throws: EmbedFuseError.self) {
+      try HDF5Writer(creating: folder.path("twice.h5"), tensors: [info, info])
+    }
+  }
+
+  @Test func anExistingFileIsNotReplaced() throws {
+    let path = folder.path("there.h5")
+    try Data("mine".utf8).write(to: URL(fileURLWithPath: path))
+    let error = #expect(throws: EmbedFuseError.self) { try HDF5Writer(creating: path, tensors: []) }
+    #expect(error?.code == .cannotCreate)
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == Data("mine".utf8))
+  }
+
+  @Test func finishingBeforeAllIsWrittenIsAnError() throws {
+    let info = TensorInfo(name: "w", elementType: .f32, shape: Shape([1])!)!
+    let writer = try HDF5Writer(creating: folder.path("short.h5"), tensors: [info])
+    #expect(throws: EmbedFuseError.self) { try writer.finish() }
   }
 }

@@ -8,13 +8,12 @@ final class FreeList<Element: Sendable>: Sendable {
 
   init(_ make: @escaping @Sendable () throws(EmbedFuseError) -> Element) { self.make = make }
 
-  /// Calls `body` with an element that nothing else uses meanwhile.
-  func withElement<Result>(
-    _ body: (Element) throws(EmbedFuseError) -> Result
-  ) throws(EmbedFuseError) -> Result {
-    let element: Element
-    if let kept = free.withLock({ $0.popLast() }) { element = kept } else { element = try make() }
-    defer { free.withLock { $0.append(element) } }
-    return try body(element)
+  /// An element that nothing else uses until it is put back.
+  func take() throws(EmbedFuseError) -> Element {
+    if let kept = free.withLock({ $0.popLast() }) { return kept }
+    return try make()
   }
+
+  /// Puts an element back.
+  func put(_ element: Element) { free.withLock { $0.append(element) } }
 }

@@ -39,7 +39,7 @@ public final class HDF5Writer: CheckpointWriter {
     firstChunks = layouts.reduce(into: [0]) { $0.append($0.last! + $1.count) }
     encoders = FreeList { () throws(EmbedFuseError) in try ChunkEncoder(compression) }
     // An impossible level is found before a file appears.
-    try encoders.withElement { _ throws(EmbedFuseError) in }
+    encoders.put(try encoders.take())
     let file = try HDF5TensorFile(
       path: path, names: names, tensors: tensors, layouts: layouts, metadata: metadata,
       compression: compression)
@@ -127,10 +127,11 @@ public final class HDF5Writer: CheckpointWriter {
   }
 
   private func encode(_ bytes: Span<UInt8>, width: Int) throws(EmbedFuseError) -> HDF5FileBuilder.Chunk {
-    let frame = try encoders.withElement { encoder throws(EmbedFuseError) in
-      try encoder.encode(bytes, width: width)
+    let encoder = try encoders.take()
+    defer { encoders.put(encoder) }
+    if let frame = try encoder.encode(bytes, width: width) {
+      return HDF5FileBuilder.Chunk(bytes: frame, mask: 0)
     }
-    if let frame { return HDF5FileBuilder.Chunk(bytes: frame, mask: 0) }
     // The pipeline has one filter where nothing is shuffled, otherwise two.
     return HDF5FileBuilder.Chunk(bytes: [UInt8](copying: bytes), mask: width > 1 ? 3 : 1)
   }

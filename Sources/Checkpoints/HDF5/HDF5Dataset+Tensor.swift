@@ -1,0 +1,55 @@
+import TensorCore
+
+extension HDF5Dataset {
+  /// The file's byte at which the first value stands, as stored; nil where there is none.
+  var position: Int? {
+    switch layout {
+    case .contiguous(let offset): offset
+    case .chunked(_, let chunks): chunks.map(\.offset).min()
+    case .compact: nil
+    }
+  }
+
+  /// The tensor that the dataset holds.
+  ///
+  /// The attribute `dtype` says what bytes mean, `shape` the extents where they are others, and `name` that the path
+  /// was encoded.
+  func tensorInfo(in file: String) throws(EmbedFuseError) -> TensorInfo {
+    func refuse(_ problem: String, remedy: String? = nil) -> EmbedFuseError {
+      EmbedFuseError(.badData, problem, path: file, tensor: path, remedy: remedy)
+    }
+    guard !type.isBigEndian else {
+      throw refuse("its values are big-endian", remedy: "store it little-endian")
+    }
+    guard let elementType = interpretedType else {
+      throw refuse("its type of \(type.byteCount) bytes is not an element type of checkpoints")
+    }
+    let extents =
+      elementType.byteWidth == nil || shape != nil && dtype != nil ? shape ?? dimensions : dimensions
+    guard let shape = Shape(extents.map { UInt($0) }), let stored = Shape(dimensions.map { UInt($0) }),
+      let info = TensorInfo(name: trueName, elementType: elementType, shape: shape),
+      stored.elementCount.multipliedReportingOverflow(by: type.byteCount) == (info.byteCount, false)
+    else {
+      throw refuse(
+        "extents \(extents) of \(elementType) don't fit its \(dimensions) elements of \(type.byteCount) bytes"
+      )
+    }
+    return info
+  }
+
+  /// The element type of the stored type, or that which the attribute `dtype` gives to bytes of the same size.
+  private var interpretedType: ElementType? {
+    guard type.isUninterpreted, let dtype, let named = ElementType(commonName: dtype) else {
+      return type.elementType
+    }
+    return (named.byteWidth ?? 1) == type.byteCount ? named : type.elementType
+  }
+
+  /// The name that the path stands for.
+  private var trueName: String {
+    let decoded = components.map(HDF5Name.decoded).joined(separator: "/")
+    // Zeros at the end of a text attribute are lost.
+    guard let name, decoded == name || decoded.hasPrefix(name + "\0") else { return path }
+    return decoded
+  }
+}

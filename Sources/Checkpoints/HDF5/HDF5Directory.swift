@@ -1,0 +1,48 @@
+import CHDF5
+import Glibc
+import TensorCore
+
+/// What an HDF5 file holds: its datasets and its metadata.
+struct HDF5Directory: Sendable {
+  /// Groups within groups at most.
+  private static let depthLimit = 64
+
+  /// All datasets, in the order of their names.
+  private(set) var datasets: [HDF5Dataset] = []
+  /// Further paths that lead to a dataset: path components, and the dataset's index.
+  private(set) var aliases: [(components: [String], dataset: Int)] = []
+  /// The texts attached to the checkpoint.
+  private(set) var metadata: [String: String] = [:]
+
+  /// Reads the directory of a file.
+  ///
+  /// - Throws: bad data for links that lead out of the file or in circles, and for what the library refuses.
+  init(of file: HDF5File) throws(EmbedFuseError) {
+    var pending: [[String]] = [[]]
+    var groups: Set<UInt64> = []
+    var known: [UInt64: Int] = [:]
+    while let components = pending.popLast() {
+      var object = try HDF5Object(components, in: file)
+      switch object.kind {
+      case .group:
+        guard groups.insert(object.address).inserted, components.count < Self.depthLimit else {
+          throw EmbedFuseError(
+            .badData, "the group \(components.joined(separator: "/")) leads in a circle or too deep",
+            path: file.path)
+        }
+        if components == [HDF5Name.metadata] { metadata = try object.texts() }
+        pending += try object.links().reversed().map { components + [$0] }
+      case .dataset:
+        if let first = known[object.address] {
+          aliases.append((components, first))
+        } else {
+          known[object.address] = datasets.count
+          datasets.append(try object.dataset())
+        }
+      case .other:
+        break
+      }
+      object.close()
+    }
+  }
+}

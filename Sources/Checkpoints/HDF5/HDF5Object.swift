@@ -1,0 +1,214 @@
+import CHDF5
+import Glibc
+import TensorCore
+
+/// An object of an HDF5 file that is open in the library.
+struct HDF5Object: ~Copyable {
+  /// What an object is.
+  enum Kind: Sendable {
+    case group
+    case dataset
+    case other
+  }
+
+  /// Bytes of a text attribute at most.
+  private static let textLimit = 64 << 20
+  /// Chunks of a dataset at most: the library takes time in the square of their number to list them.
+  private static let chunkLimit = 1 << 16
+
+  let kind: Kind
+  /// Where the object's header stands, the same for every path that leads to it.
+  let address: UInt64
+  private let file: HDF5File
+  private let components: [String]
+  private var id: hid_t
+
+  private var name: String { components.joined(separator: "/") }
+
+  /// Opens the object at a path from the root, which no components name.
+  init(_ components: [String], in file: HDF5File) throws(EmbedFuseError) {
+    let name = components.isEmpty ? "/" : components.joined(separator: "/")
+    (id, kind, address) = try HDF5Library.locked { () throws(EmbedFuseError) in
+      let id = unsafe H5Oopen(file.id, name, 0)
+      guard id >= 0 else {
+        var error = HDF5Library.lastError(.badData, "it can't be opened", path: file.path, tensor: name)
+        error.remedy = "if a newer HDF5 wrote the file, save it again with libver='v110'"
+        throw error
+      }
+      var address: UInt64 = 0
+      switch unsafe UInt8(bitPattern: ef_h5_object_kind(id, &address)) {
+      case UInt8(ascii: "g"): return (id, .group, address)
+      case UInt8(ascii: "d"): return (id, .dataset, address)
+      default: return (id, .other, address)
+      }
+    }
+    self.file = file
+    self.components = components
+  }
+
+  deinit {
+    let id = id
+    if id >= 0 { try? HDF5Library.locked { _ = H5Oclose(id) } }
+  }
+
+  /// Closes the object.
+  mutating func close() {
+    let id = id
+    self.id = -1
+    try? HDF5Library.locked { _ = H5Oclose(id) }
+  }
+
+  private func check<Value: SignedInteger>(_ value: Value, _ action: String) throws(EmbedFuseError) {
+    try HDF5Library.check(value, .badData, action, path: file.path, tensor: name)
+  }
+
+  private func refuse(_ problem: String, remedy: String? = nil) -> EmbedFuseError {
+    EmbedFuseError(.badData, problem, path: file.path, tensor: name, remedy: remedy)
+  }
+}
+
+// MARK: - Groups
+
+extension HDF5Object {
+  /// The names of a group's links, in the order of their bytes.
+  func links() throws(EmbedFuseError) -> [String] {
+    let links = try unsafe names { unsafe ef_h5_links(id, $0) }
+    if let soft = links.first(where: { $0.kind != UInt8(ascii: "h") }) {
+      throw refuse("the link \(soft.name) leads elsewhere by name; only what the file itself holds is read")
+    }
+    return links.map(\.name)
+  }
+
+  /// The text attributes, their names decoded.
+  func texts() throws(EmbedFuseError) -> [String: String] {
+    var result: [String: String] = [:]
+    for (_, name) in try unsafe names({ unsafe ef_h5_attributes(id, $0) }) {
+      if let text = try text(name) { result[HDF5Name.decoded(name)] = text }
+    }
+    return result
+  }
+
+  /// A text attribute; nil if there is none of this name.
+  private func text(_ attribute: String) throws(EmbedFuseError) -> String? {
+    let id = id
+    return try HDF5Library.locked {
+      var length = 0
+      guard let text = unsafe ef_h5_read_text(id, attribute, Self.textLimit, &length) else { return nil }
+      defer { unsafe free(text) }
+      let bytes = unsafe UnsafeRawBufferPointer(start: text, count: length)
+      return unsafe String(decoding: bytes, as: UTF8.self)
+    }
+  }
+
+  /// The kinds and names that an iteration gathers.
+  private func names(
+    _ gather: (UnsafeMutablePointer<ef_h5_names>) -> herr_t
+  ) throws(EmbedFuseError) -> [(kind: UInt8, name: String)] {
+    try HDF5Library.locked { () throws(EmbedFuseError) in
+      var names = unsafe ef_h5_names()
+      let status = unsafe gather(&names)
+      defer { unsafe free(names.bytes) }
+      try check(status, "its names can't be listed")
+      let bytes = unsafe Array(UnsafeRawBufferPointer(start: names.bytes, count: names.count))
+      return bytes.split(separator: 0).map { ($0.first!, String(decoding: $0.dropFirst(), as: UTF8.self)) }
+    }
+  }
+}
+
+// MARK: - Datasets
+
+extension HDF5Object {
+  /// The description of a dataset.
+  func dataset() throws(EmbedFuseError) -> HDF5Dataset {
+    var type = ef_h5_type()
+    var storage = ef_h5_storage()
+    var extents = [hsize_t](repeating: 0, count: 32)
+    let rank = try HDF5Library.locked { () throws(EmbedFuseError) in
+      try unsafe check(ef_h5_describe_type(id, &type), "its type can't be read")
+      try unsafe check(ef_h5_describe_storage(id, &storage), "its storage can't be read")
+      let rank = unsafe ef_h5_extents(id, &extents)
+      try check(rank, "it holds no array of values")
+      return Int(rank)
+    }
+    return HDF5Dataset(
+      components: components, type: HDF5ElementKind(type), dimensions: Array(extents.prefix(rank)),
+      layout: try layout(storage, rank: rank), filters: Self.filters(storage, width: type.size),
+      dtype: try text("dtype"), name: try text("name"), shape: try shape())
+  }
+
+  /// The attribute `shape`.
+  private func shape() throws(EmbedFuseError) -> [UInt64]? {
+    let id = id
+    return try HDF5Library.locked {
+      var values = [UInt64](repeating: 0, count: 1024)
+      let count = unsafe ef_h5_read_extents(id, "shape", &values, hsize_t(values.count))
+      return count < 0 ? nil : Array(values.prefix(Int(count)))
+    }
+  }
+
+  private func layout(_ storage: ef_h5_storage, rank: Int) throws(EmbedFuseError) -> HDF5Dataset.Layout {
+    switch UInt8(bitPattern: storage.layout) {
+    case UInt8(ascii: "c"):
+      let id = id
+      let offset = try HDF5Library.locked { H5Dget_offset(id) }
+      return .contiguous(offset: Int(exactly: offset))
+    case UInt8(ascii: "h"):
+      let extents = unsafe withUnsafeBytes(of: storage.chunk) {
+        unsafe Array($0.bindMemory(to: hsize_t.self).prefix(rank))
+      }
+      return .chunked(extents, try chunks(rank: rank))
+    case UInt8(ascii: "i"):
+      return .compact
+    default:
+      throw refuse(
+        "its values are in other files", remedy: "copy the file with h5repack, which brings them together")
+    }
+  }
+
+  /// Where the chunks that were written stand, checked against the file's size.
+  private func chunks(rank: Int) throws(EmbedFuseError) -> [HDF5Dataset.Chunk] {
+    let id = id
+    return try HDF5Library.locked { () throws(EmbedFuseError) in
+      let space = H5Dget_space(id)
+      defer { H5Sclose(space) }
+      var count: hsize_t = 0
+      try unsafe check(H5Dget_num_chunks(id, space, &count), "its chunks can't be counted")
+      guard count <= Self.chunkLimit else {
+        throw refuse(
+          "it has \(count) chunks, and more than \(Self.chunkLimit) take too long to find",
+          remedy: "store it with chunks of about 1 MiB")
+      }
+      var result: [HDF5Dataset.Chunk] = []
+      var corner = [hsize_t](repeating: 0, count: rank)
+      for index in 0..<count {
+        var (mask, address, size) = (UInt32(0), haddr_t(0), hsize_t(0))
+        try unsafe check(
+          H5Dget_chunk_info(id, space, index, &corner, &mask, &address, &size), "its chunks can't be located")
+        let (offset, overflow) = UInt64(address).addingReportingOverflow(UInt64(file.userblock))
+        let range = try file.check(
+          offset: overflow ? .max : offset, byteCount: UInt64(size), of: "a chunk", in: name)
+        result.append(
+          HDF5Dataset.Chunk(
+            corner: corner, mask: mask, offset: range.lowerBound, byteCount: range.count))
+      }
+      return result
+    }
+  }
+
+  /// The pipeline, if all its filters are undone outside of the library.
+  private static func filters(_ storage: ef_h5_storage, width: Int) -> [ChunkFilter]? {
+    let numbers = [storage.filter.0, storage.filter.1]
+    switch storage.filters {
+    case 0: return []
+    case 1 where numbers[0] == 32015: return [.zstd]
+    case 1 where numbers[0] == 2: return shuffle(storage, width).map { [$0] }
+    case 2 where numbers == [2, 32015]: return shuffle(storage, width).map { [$0, .zstd] }
+    default: return nil
+    }
+  }
+
+  /// The shuffle at the head of a pipeline, if it is of whole elements.
+  private static func shuffle(_ storage: ef_h5_storage, _ width: Int) -> ChunkFilter? {
+    Int(storage.parameter.0) == width ? .shuffle(width: width) : nil
+  }
+}
