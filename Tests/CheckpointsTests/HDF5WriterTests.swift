@@ -5,9 +5,9 @@ import Testing
 @testable import Checkpoints
 
 @Suite struct HDF5WriterTests {
-  private let folder: TemporaryFolder
+  private let folder: TestFolder
 
-  init() throws { folder = try TemporaryFolder() }
+  init() throws { folder = try TestFolder() }
 
   @Test(arguments: [1, 4])
   func everyTypeAndShapeComesBackExactly(threads: Int) throws {
