@@ -132,7 +132,15 @@ import Testing
     let error = try rejection(
       ofHeader: #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U7"}}"#, dataCount: 1)
     #expect(error.tensor == "b" && error.offset == 8 + 53)
-    #expect(error.problem.contains("unknown dtype U7; known are BOOL,"))
+    #expect(error.problem.contains(#"unknown dtype "U7"; known are BOOL,"#))
+  }
+
+  @Test func aMessageStaysShortWhateverTheFileHolds() throws {
+    let zeros = String(repeating: "0,", count: 100_000)
+    let error = try rejection(
+      ofHeader: #"{"a":{"dtype":"U8","shape":[\#(zeros)-1],"data_offsets":[0,0]}}"#)
+    #expect(error.problem.contains("..., which is no array of unsigned integers"))
+    #expect(error.description.utf8.count < 1000)
   }
 
   @Test func deepNestingWithinAnUnknownFieldIsRejected() throws {

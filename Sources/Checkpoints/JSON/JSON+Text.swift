@@ -1,3 +1,5 @@
+import TensorCore
+
 extension JSON {
   /// The value as text without white space, its members in order.
   public var compactText: String {
@@ -12,6 +14,12 @@ extension JSON {
     var text = ""
     write(to: &text, indent: 0)
     return text + "\n"
+  }
+
+  /// The value's text for a message: on one line, control characters escaped, cut after 100 characters.
+  var excerpt: String {
+    let text = compactText.printable
+    return text.unicodeScalars.count <= 100 ? text : String(text.unicodeScalars.prefix(100)) + "..."
   }
 
   private var isContainer: Bool {

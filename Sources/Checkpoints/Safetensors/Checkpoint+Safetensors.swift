@@ -24,8 +24,10 @@ extension Checkpoint {
 
   /// The pairs of metadata that name a tensor left out because it is tied to one that is stored.
   private static func aliases(_ metadata: [String: String], of names: [String]) -> [String: String] {
+    let ties = metadata.filter { $0.key != "format" }
+    guard !ties.isEmpty else { return [:] }
     let stored = Set(names)
-    return metadata.filter { $0.key != "format" && !stored.contains($0.key) && stored.contains($0.value) }
+    return ties.filter { !stored.contains($0.key) && stored.contains($0.value) }
   }
 
   private static func openSafetensorsShards(index path: String) throws(EmbedFuseError) -> Checkpoint {

@@ -70,27 +70,26 @@ extension SafetensorsHeader {
     }
     guard let dtype = entry["dtype"] else { throw reject("has no dtype") }
     guard let typeName = dtype.stringValue, let type = ElementType(name: typeName) else {
-      let found = dtype.stringValue?.printable ?? dtype.compactText
       throw reject(
-        "has the unknown dtype \(found); known are \(ElementType.allCases.map(\.name).joined(separator: ", "))"
+        "has the unknown dtype \(dtype.excerpt); known are \(ElementType.allCases.map(\.name).joined(separator: ", "))"
       )
     }
     guard let dimensions = entry["shape"] else { throw reject("has no shape") }
     guard let extents = unsignedIntegers(dimensions) else {
-      throw reject("has the shape \(dimensions.compactText), which is no array of unsigned integers")
+      throw reject("has the shape \(dimensions.excerpt), which is no array of unsigned integers")
     }
     guard let offsets = entry["data_offsets"] else { throw reject("has no data_offsets") }
     guard let bounds = unsignedIntegers(offsets), bounds.count == 2 else {
-      throw reject("has the data_offsets \(offsets.compactText), which are not two unsigned integers")
+      throw reject("has the data_offsets \(offsets.excerpt), which are not two unsigned integers")
     }
     guard let shape = Shape(extents), let bits = shape.bitCount(of: type) else {
-      throw reject("has the shape \(dimensions.compactText), whose size in memory overflows")
+      throw reject("has the shape \(dimensions.excerpt), whose size in memory overflows")
     }
     guard bits % 8 == 0, let info = TensorInfo(name: name, elementType: type, shape: shape) else {
       throw reject("has \(bits) bits (\(type), shape \(shape)), which don't end at a byte")
     }
     guard let begin = Int(exactly: bounds[0]), let end = Int(exactly: bounds[1]), begin <= end else {
-      throw reject("has the data_offsets \(offsets.compactText), which are no range")
+      throw reject("has the data_offsets \(offsets.excerpt), which are no range")
     }
     return PlacedTensor(info: info, begin: begin, end: end)
   }

@@ -34,7 +34,7 @@ struct ShardIndex {
       guard let name = member.value.stringValue, FilePath.isPlainName(name) else {
         throw EmbedFuseError(
           .badData,
-          "weight_map puts it into \(member.value.compactText.printable), which is no plain file name",
+          "weight_map puts it into \(member.value.excerpt), which is no plain file name",
           path: path, tensor: member.key, remedy: "shards must stand beside their index")
       }
       guard weightMap.updateValue(name, forKey: member.key) == nil else {
