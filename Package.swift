@@ -14,7 +14,9 @@ let package = Package(
     .executable(name: "embedfuse", targets: ["EmbedFuseCLI"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    // Tests only: the golden cases come as YAML.
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
     // System libraries, each behind a shim header.
@@ -41,7 +43,7 @@ let package = Package(
       ], swiftSettings: strict),
 
     .target(
-      name: "TestSupport", dependencies: ["EmbedFuse"], path: "Tests/TestSupport",
+      name: "TestSupport", dependencies: ["EmbedFuse", "Kernels"], path: "Tests/TestSupport",
       swiftSettings: strict),
     .testTarget(name: "TensorCoreTests", dependencies: ["TensorCore"], swiftSettings: strict),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport"], swiftSettings: strict),
@@ -49,7 +51,8 @@ let package = Package(
       name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "FusionTests", dependencies: ["Fusion", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "EmbedFuseTests", dependencies: ["EmbedFuse", "TestSupport"], swiftSettings: strict),
+      name: "EmbedFuseTests",
+      dependencies: ["EmbedFuse", "TestSupport", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
     .testTarget(
       name: "EmbedFuseCLITests", dependencies: ["EmbedFuseCLI", "TestSupport"], swiftSettings: strict),
   ]

@@ -149,8 +149,8 @@ typedef struct {
   void (*narrow_e5m2)(const double *, uint8_t *, size_t);
   void (*narrow_e4m3fnuz)(const double *, uint8_t *, size_t);
   void (*narrow_e5m2fnuz)(const double *, uint8_t *, size_t);
-  void (*affine)(const double *, size_t, const double *, size_t, size_t, double, double *, size_t);
-  void (*linear)(const double *, size_t, const double *, size_t, double *, size_t);
+  void (*mean)(const double *, size_t, const double *, size_t, double, int, double *, size_t);
+  void (*deltas)(const double *, size_t, const double *, size_t, double, int, double *, size_t);
   void (*delta_sums)(const double *, size_t, size_t, double *, size_t);
   void (*norms)(const double *, size_t, size_t, const double *, size_t, double *, size_t);
   void (*element_weights)(const double *, size_t, size_t, const double *, const double *, double, double *, size_t);
@@ -161,7 +161,7 @@ typedef struct {
   {                                                                                                      \
     widen_f64##s, widen_f32##s, widen_f16##s, widen_bf16##s, narrow_f32##s, narrow_f16##s,               \
         narrow_bf16##s, narrow_e4m3##s, narrow_e5m2##s, narrow_e4m3fnuz##s, narrow_e5m2fnuz##s,          \
-        affine##s, linear##s, delta_sums##s, norms##s, element_weights##s, element_combine##s            \
+        mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s, element_combine##s            \
   }
 
 static const table tables[] = {
@@ -224,13 +224,14 @@ void ck_narrow(ck_type type, const double *source, void *target, size_t n) {
   }
 }
 
-void ck_affine(const double *x, size_t stride, const double *c, size_t count, size_t a, double divisor,
-               double *target, size_t n) {
-  current()->affine(x, stride, c, count, a, divisor, target, n);
+void ck_mean(const double *x, size_t stride, const double *c, size_t count, double divisor, int whole, double *target,
+             size_t n) {
+  current()->mean(x, stride, c, count, divisor, whole, target, n);
 }
 
-void ck_linear(const double *x, size_t stride, const double *c, size_t count, double *target, size_t n) {
-  current()->linear(x, stride, c, count, target, n);
+void ck_deltas(const double *x, size_t stride, const double *w, size_t count, double scale, int whole, double *target,
+               size_t n) {
+  current()->deltas(x, stride, w, count, scale, whole, target, n);
 }
 
 void ck_delta_sums(const double *x, size_t stride, size_t count, double *lanes, size_t n) {

@@ -1,10 +1,8 @@
 import Kernels
 
 extension DeltaGuided {
-  /// Writes θ₀ + λ·Σ w_k·δ_k.
-  ///
-  /// With λ = 1 that is Σ w_k·θ_k, computed around the model of largest weight, so that equal models give
-  /// themselves bit for bit; where no model moved it is θ₀ bit for bit.
+  /// Writes θ₀ + λ·Σ w_k·δ_k: θ₀ bit for bit where no model moved, and with λ = 1 the models' value bit for bit
+  /// where all that have weight are equal.
   public func fuse(
     _ tile: Tile, of inputs: Span<Double>, rowSums: [Double], in tensor: TensorContext,
     into target: inout MutableSpan<Double>, tally: inout WeightTally, scratch: inout [Double]
@@ -19,8 +17,8 @@ extension DeltaGuided {
       tally.add(sums: reduceLanes(lanes.span), elementCount: tile.count)
     } else {
       let weights = weights(of: tensor, rowSums: rowSums)
-      combineAffinely(
-        [1 - lambda] + weights.map { lambda * $0 }, divisor: 1, tile, of: inputs, into: &target)
+      combineDeltas(
+        of: inputs, tile.layout, weights: weights, scale: lambda, isMean: true, into: &target)
       tally.add(weights: weights, elementCount: tile.count)
     }
   }

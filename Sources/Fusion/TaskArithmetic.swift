@@ -1,3 +1,5 @@
+import Kernels
+
 /// Task arithmetic: θ = θ₀ + λ·Σ c_k·(θ_k − θ₀) (Ilharco et al., arXiv 2212.04089).
 ///
 /// With `normalize` the sum is divided by Σ c_k, where that is not within 1e-8 of 0.
@@ -23,8 +25,9 @@ public struct TaskArithmetic: FusionMethod {
   ) {
     let total = tensor.priors.reduce(0, +)
     let divisor = normalize && total.magnitude >= 1e-8 ? total : 1
-    let scaled = tensor.priors.map { lambda * ($0 / divisor) }
-    combineAffinely([1 - scaled.reduce(0, +)] + scaled, divisor: 1, tile, of: inputs, into: &target)
-    tally.add(weights: tensor.priors.map { $0 / divisor }, elementCount: tile.count)
+    let weights = tensor.priors.map { $0 / divisor }
+    combineDeltas(
+      of: inputs, tile.layout, weights: weights, scale: lambda, isMean: divisor == total, into: &target)
+    tally.add(weights: weights, elementCount: tile.count)
   }
 }

@@ -27,8 +27,10 @@ public func elementWeights(
   }
 }
 
-/// θ₀ + λ·Σ_k w_k·δ_k with weights of `elementWeights`, computed around each element's model of greatest weight,
-/// and the sum of each model's weights.
+/// θ₀ + λ·Σ_k w_k·δ_k with weights of `elementWeights`, and the sum of each model's weights.
+///
+/// It is θ₀ bit for bit where the sum is 0, and with λ = 1 the models' value bit for bit where all that have weight
+/// are equal.
 ///
 /// - Parameters:
 ///   - values: the base's values and the models', laid out as `layout` says.

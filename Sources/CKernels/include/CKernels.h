@@ -34,13 +34,16 @@ int ck_widen(ck_type type, const void *source, double *target, size_t n);
 /// gives infinity, or NaN where the type has no infinity.
 void ck_narrow(ck_type type, const double *source, void *target, size_t n);
 
-/// target[i] = x[a][i] + (sum over j != a of c[j] * (x[j][i] - x[a][i])) / divisor; terms in ascending j, those
-/// with c[j] == 0 left out.
-void ck_affine(const double *x, size_t stride, const double *c, size_t count, size_t a, double divisor,
-               double *target, size_t n);
+/// target[i] = (sum over j of c[j] * x[j][i]) / divisor, terms in ascending j, those with c[j] == 0 left out. If
+/// `whole` says that the coefficients sum to the divisor, inputs that are equal give themselves exactly.
+void ck_mean(const double *x, size_t stride, const double *c, size_t count, double divisor, int whole, double *target,
+             size_t n);
 
-/// target[i] = sum over j of c[j] * x[j][i]; terms in ascending j, those with c[j] == 0 left out.
-void ck_linear(const double *x, size_t stride, const double *c, size_t count, double *target, size_t n);
+/// target[i] = x[0][i] + scale * sum over k of w[k-1] * d_k[i], terms in ascending k, those with w[k-1] == 0 left
+/// out; exactly x[0][i] where the sum is 0. If `whole` says that the weights sum to 1 and scale is 1, models that
+/// are equal give themselves exactly.
+void ck_deltas(const double *x, size_t stride, const double *w, size_t count, double scale, int whole, double *target,
+               size_t n);
 
 /// Adds, for each model k in 1..<count, |d_k| to sum 2(k-1) and d_k^2 to sum 2(k-1)+1, and x[0]^2 to sum
 /// 2(count-1).
@@ -59,11 +62,9 @@ void ck_weighted_norms(const double *x, size_t stride, size_t count, const doubl
 void ck_element_weights(const double *x, size_t stride, size_t count, const double *scale, const double *prior,
                         double power, double *w, size_t n);
 
-/// Adds up the weights of ck_element_weights, w_k in sum k-1, and writes
-///
-///   target = x[0] + lambda * (m - x[0]) with m = x[a] + sum over k != a of w_k * (x[k] - x[a]),
-///
-/// where a is the model of greatest weight in the element, the first of equals; for lambda == 1 just m.
+/// Adds up the weights of ck_element_weights, w_k in sum k-1, and writes target = x[0] + lambda * sum over k of
+/// w_k * d_k: exactly x[0] where that sum is 0, and for lambda == 1 exactly the models' value where all that have
+/// weight are equal.
 void ck_element_combine(const double *x, size_t stride, size_t count, const double *w, double lambda,
                         double *lanes, double *target, size_t n);
 
