@@ -23,7 +23,8 @@ public struct Soup: FusionMethod {
   ) {
     let coefficients = tile.hasBase ? [0] + tensor.priors : tensor.priors
     weightedMean(
-      of: inputs, tile.layout, coefficients: coefficients, divisor: normalize ? tensor.priors.reduce(0, +) : 1,
+      of: inputs, tile.layout, coefficients: coefficients,
+      divisor: normalize ? tensor.priors.reduce(0, +) : 1,
       into: &target)
     tally.add(
       weights: normalize ? FusionWeights.shares(of: tensor.priors) : tensor.priors, elementCount: tile.count)

@@ -44,7 +44,8 @@ public func combineDeltas(
   unsafe values.withUnsafeBufferPointer { x in
     unsafe target.withUnsafeMutableBufferPointer { target in
       unsafe ck_deltas(
-        x.baseAddress! + first, layout.stride, weights, layout.inputCount, scale, isMean && scale == 1 ? 1 : 0,
+        x.baseAddress! + first, layout.stride, weights, layout.inputCount, scale,
+        isMean && scale == 1 ? 1 : 0,
         target.baseAddress! + first, layout.elements.count)
     }
   }

@@ -47,7 +47,8 @@ public final class TemporaryFolder {
 
   /// Makes a folder of a new name.
   public init() throws {
-    let url = FileManager.default.temporaryDirectory.appendingPathComponent("embedfuse-test-\(UUID().uuidString)")
+    let url = FileManager.default.temporaryDirectory.appendingPathComponent(
+      "embedfuse-test-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
     path = url.path
   }
