@@ -5,6 +5,8 @@ import TensorCore
 public struct HDF5Reader: Sendable {
   /// Bytes of decoded chunks that are kept for one file.
   private static let cacheBytes = 16 << 20
+  /// Bytes of a file that travels with the tensors at most.
+  private static let fileByteLimit = 256 << 20
 
   private let file: HDF5File
   private let directory: HDF5Directory
@@ -41,8 +43,10 @@ public struct HDF5Reader: Sendable {
   }
 
   /// The files that travel with the tensors, by paths relative to the model that stay within it.
-  public func files() throws(EmbedFuseError) -> [(path: String, tensor: StoredTensor)] {
-    var result: [(path: String, tensor: StoredTensor)] = []
+  ///
+  /// - Throws: bad data for names that lead elsewhere, and for files of more than 256 MiB.
+  public func files() throws(EmbedFuseError) -> [(path: String, bytes: [UInt8])] {
+    var result: [(path: String, bytes: [UInt8])] = []
     for (number, dataset) in directory.datasets.enumerated() where dataset.components[0] == HDF5Name.files {
       let components = dataset.components.dropFirst().map(HDF5Name.decoded)
       let path = components.joined(separator: "/")
@@ -53,7 +57,17 @@ public struct HDF5Reader: Sendable {
       guard dataset.type.elementType == .u8, dataset.dimensions.count == 1 else {
         throw EmbedFuseError(.badData, "the file \(dataset.path) is not a row of bytes", path: file.path)
       }
-      result.append((path, try tensor(dataset, number: number)))
+      let stored = try tensor(dataset, number: number)
+      guard stored.info.byteCount <= Self.fileByteLimit else {
+        throw EmbedFuseError(
+          .badData,
+          "the file \(dataset.path) has \(stored.info.byteCount) bytes, more than \(Self.fileByteLimit)",
+          path: file.path)
+      }
+      var bytes = [UInt8](repeating: 0, count: stored.info.byteCount)
+      var span = bytes.mutableSpan
+      try stored.storage.read(0..<span.count, into: &span)
+      result.append((path, bytes))
     }
     return result
   }

@@ -102,7 +102,7 @@ extension ModelSource {
   private static func openFile(_ path: String) throws(EmbedFuseError) -> ModelSource {
     let name = FilePath.name(of: path)
     if name.hasSuffix(".h5") || name.hasSuffix(".hdf5") {
-      throw EmbedFuseError(.missingInput, "HDF5 can't be read yet", path: path)
+      return try openHDF5(path)
     }
     guard name.hasSuffix(".safetensors") || name.hasSuffix(".safetensors.index.json") else {
       throw EmbedFuseError(

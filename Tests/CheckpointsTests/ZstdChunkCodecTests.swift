@@ -1,0 +1,109 @@
+import CZstd
+import TensorCore
+import Testing
+
+@testable import Checkpoints
+
+@Suite struct ZstdChunkCodecTests {
+  private static let chunk = (0..<40_000).map {
+    UInt8(truncatingIfNeeded: $0 % 4 == 3 ? 60 : $0 &* 7919 >> 3)
+  }
+
+  private func decode(
+    _ stored: [UInt8], _ filters: [ChunkFilter] = [.shuffle(width: 4), .zstd], mask: UInt32 = 0,
+    count: Int = chunk.count
+  ) throws -> [UInt8] {
+    var result = [UInt8](repeating: 0, count: count)
+    var span = result.mutableSpan
+    try ChunkDecoder().decode(stored.span, filters: filters, mask: mask, into: &span)
+    return result
+  }
+
+  private func frame() throws -> [UInt8] {
+    try #require(try ChunkEncoder(.weights).encode(Self.chunk.span, width: 4))
+  }
+
+  @Test func decodesWhatItEncodes() throws {
+    #expect(try decode(frame()) == Self.chunk)
+  }
+
+  @Test func frameCarriesContentSizeAndChecksum() throws {
+    let frame = try frame()
+    #expect(unsafe ZSTD_getFrameContentSize(frame, frame.count) == UInt64(Self.chunk.count))
+    // Bit 2 of the frame header's descriptor, the byte after the magic number.
+    #expect(frame[4] & 4 != 0)
+  }
+
+  @Test func encoderIsTheSameAfterOtherChunks() throws {
+    let encoder = try ChunkEncoder(.weights)
+    _ = try encoder.encode([UInt8](repeating: 1, count: 999).span, width: 1)
+    #expect(try encoder.encode(Self.chunk.span, width: 4) == frame())
+  }
+
+  @Test func incompressibleChunkHasNoFrame() throws {
+    var state: UInt64 = 1
+    let noise = (0..<65_536).map { _ in
+      state = state &* 6_364_136_223_846_793_005 &+ 1
+      return UInt8(truncatingIfNeeded: state >> 56)
+    }
+    for compression in [ChunkCompression.weights, .level(3)] {
+      #expect(try ChunkEncoder(compression).encode(noise.span, width: 4) == nil)
+    }
+  }
+
+  @Test func maskedFiltersAreNotUndone() throws {
+    #expect(try decode(Self.chunk, mask: 3) == Self.chunk)
+    let unshuffled = try #require(try ChunkEncoder(.level(3)).encode(Self.chunk.span, width: 1))
+    #expect(try decode(unshuffled, mask: 1) == Self.chunk)
+  }
+
+  @Test func maskBeyondThePipelineIsRefused() throws {
+    let frame = try frame()
+    #expect(throws: EmbedFuseError.self) { try decode(frame, mask: 4) }
+  }
+
+  @Test func rawChunkOfAnotherSizeIsRefused() {
+    #expect(throws: EmbedFuseError.self) { try decode(Array(Self.chunk.dropLast()), mask: 3) }
+  }
+
+  @Test(arguments: [chunk.count - 4, chunk.count + 4])
+  func frameOfAnotherContentSizeIsRefused(count: Int) throws {
+    let frame = try frame()
+    #expect(throws: EmbedFuseError.self) { try decode(frame, count: count) }
+  }
+
+  @Test func frameWithoutContentSizeIsRefused() throws {
+    let context = unsafe ZSTD_createCCtx()
+    defer { unsafe ZSTD_freeCCtx(context) }
+    unsafe ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 0)
+    var frame = [UInt8](repeating: 0, count: 100_000)
+    let size = unsafe ZSTD_compress2(context, &frame, frame.count, Self.chunk, Self.chunk.count)
+    #expect(throws: EmbedFuseError.self) { try decode(Array(frame.prefix(size)), [.zstd]) }
+  }
+
+  @Test func twoFramesAreRefused() throws {
+    let frame = try frame()
+    #expect(throws: EmbedFuseError.self) { try decode(frame + frame) }
+  }
+
+  @Test func bytesAfterTheFrameAreRefused() throws {
+    let frame = try frame()
+    #expect(throws: EmbedFuseError.self) { try decode(frame + [0]) }
+  }
+
+  @Test func cutFrameIsRefused() throws {
+    let frame = try frame()
+    for count in [0, 3, 9, frame.count / 2, frame.count - 1] {
+      #expect(throws: EmbedFuseError.self) { try decode(Array(frame.prefix(count))) }
+    }
+  }
+
+  @Test func everyFlippedBitIsFound() throws {
+    let frame = try frame()
+    for index in stride(from: 0, to: frame.count, by: 97) {
+      var damaged = frame
+      damaged[index] ^= 1 << UInt8(index % 8)
+      #expect(throws: EmbedFuseError.self, "byte \(index)") { try decode(damaged) }
+    }
+  }
+}
