@@ -52,7 +52,7 @@ extension FusionPlan {
     try await checkCarriedTensors(pool: pool)
     try await engine.learn()
 
-    let files = try companionFiles(weightShares: nil)
+    let files = try kind == .safetensors ? [] : companionFiles()
     let placeholder = FusionManifest(self, digests: .init(placeholdersFor: self), files: files)
     let output = try FusionOutput(
       self, publication: publication, options: options, workers: workers, manifest: placeholder)
@@ -126,7 +126,7 @@ extension FusionPlan {
   }
 
   /// The files that travel with the weights: those of the chosen input, with a model card of our own.
-  func companionFiles(weightShares: [Double]?) throws(EmbedFuseError) -> [(path: String, bytes: [UInt8])] {
+  func companionFiles() throws(EmbedFuseError) -> [(path: String, bytes: [UInt8])] {
     let source = inputs[recipe.configFrom ?? 0]
     var files: [(path: String, bytes: [UInt8])] = []
     for file in source.companions {
@@ -138,9 +138,7 @@ extension FusionPlan {
       }
       files.append((file.relativePath, bytes))
     }
-    if source.isDirectory || OutputKind(path: recipe.inputs[0]) == .directory {
-      files.append(("README.md", Array(ModelCard(self).text.utf8)))
-    }
+    files.append(("README.md", Array(ModelCard(self).text.utf8)))
     return files
   }
 

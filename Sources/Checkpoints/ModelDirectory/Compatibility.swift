@@ -20,6 +20,7 @@ public enum Compatibility {
     try comparison.compareModules()
     try comparison.compareVocabularies()
     try comparison.compareSettings()
+    comparison.summarizeSettings()
     return comparison.findings
   }
 }
@@ -35,13 +36,40 @@ struct Comparison {
     self.other = other
   }
 
-  mutating func report(_ what: String, _ ours: String, _ theirs: String, incompatible: Bool) {
-    let keeps = incompatible ? "" : "; the base's is kept"
+  /// Settings of use that differ, for one finding at the end.
+  private var settings: [String] = []
+
+  /// Adds an incompatibility.
+  mutating func report(_ what: String, _ ours: String, _ theirs: String) {
     findings.append(
       Finding(
-        isIncompatible: incompatible,
+        isIncompatible: true,
         message:
-          "\(other.path.printable): \(what.printable) is \(theirs.printable), but \(ours.printable) in \(base.path.printable)\(keeps)"
+          "\(other.path.printable): \(what.printable) is \(theirs.printable), but \(ours.printable) in \(base.path.printable)"
+      ))
+  }
+
+  /// Adds a setting of use in which the two differ; of objects the members that do.
+  mutating func reportSetting(_ name: String, _ ours: JSON, _ theirs: JSON) {
+    if let first = ours.objectValue, let second = theirs.objectValue {
+      for member in first.members {
+        if let value = second[member.key], !member.value.isSameValue(as: value) {
+          reportSetting("\(name).\(member.key)", member.value, value)
+        }
+      }
+    } else {
+      settings.append("\(name) \(theirs.compactText) (\(ours.compactText))".printable)
+    }
+  }
+
+  /// Gathers the settings that differ into one finding.
+  mutating func summarizeSettings() {
+    guard !settings.isEmpty else { return }
+    findings.append(
+      Finding(
+        isIncompatible: false,
+        message:
+          "\(other.path.printable): settings of use differ, the base's (in brackets) are kept: \(settings.joined(separator: ", "))"
       ))
   }
 
@@ -81,16 +109,18 @@ extension Comparison {
       guard !Self.noise.contains(member.key), let value = theirs[member.key],
         !member.value.isSameValue(as: value)
       else { continue }
-      report(
-        "\(member.key) of config.json", member.value.compactText, value.compactText,
-        incompatible: Self.architecture.contains(member.key))
+      if Self.architecture.contains(member.key) {
+        report("\(member.key) of config.json", member.value.compactText, value.compactText)
+      } else {
+        reportSetting(member.key, member.value, value)
+      }
     }
   }
 }
 
 extension JSON {
   /// True for equal values, numbers compared as numbers (1e-12 and 1.0e-12).
-  fileprivate func isSameValue(as other: JSON) -> Bool {
+  func isSameValue(as other: JSON) -> Bool {
     if let first = doubleValue, let second = other.doubleValue { return first == second }
     return self == other
   }
@@ -105,8 +135,7 @@ extension Comparison {
     let theirs = other.modules.map(\.type)
     guard ours == theirs else {
       report(
-        "the list of modules", ours.joined(separator: ", "), theirs.joined(separator: ", "),
-        incompatible: true)
+        "the list of modules", ours.joined(separator: ", "), theirs.joined(separator: ", "))
       return
     }
     for (first, second) in zip(base.modules, other.modules).dropFirst() {
@@ -117,8 +146,7 @@ extension Comparison {
       for (key, value) in left.sorted(by: { $0.key < $1.key }) {
         guard let theirs = right[key], !value.isSameValue(as: theirs) else { continue }
         report(
-          "\(key) of \(first.path)/config.json (\(first.type))", value.compactText, theirs.compactText,
-          incompatible: true)
+          "\(key) of \(first.path)/config.json (\(first.type))", value.compactText, theirs.compactText)
       }
     }
   }
@@ -164,7 +192,7 @@ extension Comparison {
           guard let first = ours[key], let second = theirs[key], !first.isSameValue(as: second) else {
             continue
           }
-          report("\(key) of \(name)", first.compactText, second.compactText, incompatible: false)
+          reportSetting(key, first, second)
         }
       }
     }

@@ -53,11 +53,10 @@ extension Comparison {
       report(
         "the vocabulary (\(different.count) tokens differ, for example '\(example)')",
         "\(place(ours.numbers[example])) (of \(ours.numbers.count) tokens)",
-        "\(place(theirs.numbers[example])) (of \(theirs.numbers.count) tokens)", incompatible: true)
+        "\(place(theirs.numbers[example])) (of \(theirs.numbers.count) tokens)")
     } else if !ours.merges.isEmpty, !theirs.merges.isEmpty, ours.merges != theirs.merges {
       report(
-        "the list of merges", "\(ours.merges.count) merges", "\(theirs.merges.count), or others",
-        incompatible: true)
+        "the list of merges", "\(ours.merges.count) merges", "\(theirs.merges.count), or others")
     }
   }
 }
