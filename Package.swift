@@ -52,7 +52,8 @@ let package = Package(
     .testTarget(name: "FusionTests", dependencies: ["Fusion", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "EmbedFuseTests",
-      dependencies: ["EmbedFuse", "TestSupport", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+      dependencies: ["EmbedFuse", "TestSupport", .product(name: "Yams", package: "Yams")],
+      swiftSettings: strict),
     .testTarget(
       name: "EmbedFuseCLITests", dependencies: ["EmbedFuseCLI", "TestSupport"], swiftSettings: strict),
   ]

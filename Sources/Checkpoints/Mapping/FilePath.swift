@@ -24,6 +24,12 @@ public enum FilePath {
     }
   }
 
+  /// True if the last component of the path is a symbolic link.
+  static func isLink(_ path: String) -> Bool {
+    var info = stat()
+    return unsafe lstat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFLNK
+  }
+
   /// True if both paths lead to the same file or directory.
   public static func isSame(_ first: String, _ second: String) -> Bool {
     var a = stat()

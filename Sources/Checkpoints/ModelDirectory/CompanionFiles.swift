@@ -52,11 +52,3 @@ enum CompanionFiles {
       || ["onnx", "openvino", "runs", "eval", "wandb", "logs", "__pycache__"].contains(name)
   }
 }
-
-extension FilePath {
-  /// True if the last component of the path is a symbolic link.
-  static func isLink(_ path: String) -> Bool {
-    var info = stat()
-    return unsafe lstat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFLNK
-  }
-}

@@ -1,0 +1,63 @@
+# Everything that is done to this repository, by name. `make` alone lists the targets.
+
+SWIFT ?= swift
+PYTHON ?= python3
+PREFIX ?= /usr/local
+DESTDIR ?=
+RELEASE := .build/release/embedfuse
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint bench install interop interop-st fuse clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install the C libraries that are missing (Debian, Ubuntu)
+	@Scripts/setup
+
+build: setup ## Build the command for release: .build/release/embedfuse
+	$(SWIFT) build -c release --static-swift-stdlib --product embedfuse
+
+demo: build ## Fuse the committed family to a directory and an .h5, verify and show both
+	@Scripts/demo $(RELEASE)
+
+test: setup ## Run the tests, and the test of the rule for other people's Makefiles
+	$(SWIFT) test
+	Scripts/test-make-rule .build/debug/embedfuse
+
+lint: ## Check format, imports and house rules
+	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+	Scripts/check-sources --self-test
+	Scripts/check-sources
+
+bench: build .build-venv/ready ## Race the command against other ways to average; prints Markdown
+	.build-venv/bin/python Benchmarks/run.py --embedfuse $(RELEASE) $(FLAGS)
+
+interop: build .build-venv/ready ## Read the outputs with h5py, hdf5plugin, safetensors and h5dump
+	.build-venv/bin/python Scripts/interop/outputs.py $(RELEASE)
+
+interop-st: build .build-venv-st/ready ## Load the fused demo with sentence-transformers (downloads torch)
+	@Scripts/demo $(RELEASE) >/dev/null
+	.build-venv-st/bin/python Scripts/interop/sentence_transformer.py .build-demo/fused
+
+fuse: build ## Fuse your own: BASE=DIR MODELS="A B" OUT=PATH [METHOD=NAME] [FLAGS="..."]
+	@test -n '$(BASE)' && test -n '$(MODELS)' && test -n '$(OUT)' \
+	  || { echo 'make fuse needs BASE=DIR MODELS="A B" OUT=PATH, and takes METHOD=NAME FLAGS="..."' >&2; exit 64; }
+	$(RELEASE) merge --base $(BASE) $(MODELS) -o $(OUT) $(if $(METHOD),--method $(METHOD)) $(FLAGS)
+
+# The environments of the checks that need Python, remade when their pinned packages change.
+.build-venv/ready: Scripts/interop/requirements.txt
+.build-venv-st/ready: Scripts/interop/requirements-st.txt
+.build-venv/ready .build-venv-st/ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+install: build ## Install command, completions and Makefile rule under PREFIX (DESTDIR is honoured)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/embedfuse
+	install -m 755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/embedfuse
+	install -m 644 share/embedfuse.mk $(DESTDIR)$(PREFIX)/share/embedfuse/embedfuse.mk
+	@Scripts/install-documentation $(RELEASE) $(DESTDIR)$(PREFIX)/share
+
+clean: ## Remove what was built (the benchmark's checkpoints too)
+	rm -rf .build .build-manual .build-demo .build-interop .build-bench .build-venv .build-venv-st
