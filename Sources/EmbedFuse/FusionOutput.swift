@@ -73,7 +73,7 @@ struct FusionOutput: Sendable {
       try writer.setMetadata(["format": "pt", "embedfuse": manifest.json.compactText])
       try writer.finish()
     case .hdf5(let writer):
-      for (path, bytes) in files { try writer.add(file: path, bytes: bytes) }
+      for (path, bytes) in WordPieceList.withoutDerived(files) { try writer.add(file: path, bytes: bytes) }
       try writer.add(file: "embedfuse.json", bytes: Array(manifest.json.prettyText.utf8))
       try writer.finish()
     }

@@ -28,7 +28,7 @@ public struct Verification: Sendable {
   /// - Throws: `EmbedFuseError`: missing input if there is no manifest; bad data if the checkpoint is damaged.
   public init(of path: String) throws(EmbedFuseError) {
     source = try ModelSource.open(path)
-    guard let bytes = try source.manifestBytes() else {
+    guard let bytes = try source.manifest() else {
       throw EmbedFuseError(
         .missingInput, "has no manifest, so there is nothing to check it against", path: path,
         remedy: "verify checks what embedfuse has written")
@@ -133,23 +133,6 @@ private struct DigestingWriter: CheckpointWriter {
 }
 
 extension ModelSource {
-  /// The manifest: a file of its own, or in a safetensors file's header.
-  func manifestBytes() throws(EmbedFuseError) -> [UInt8]? {
-    if let text = metadata["embedfuse"] { return Array(text.utf8) }
-    return try fileBytes("embedfuse.json")
-  }
-
-  /// A file of the model's, whether it counts as its companion or is our own.
-  func fileBytes(_ relativePath: String) throws(EmbedFuseError) -> [UInt8]? {
-    if let bytes = try companion(relativePath) { return bytes }
-    let onDisk = FilePath.join(path, relativePath)
-    guard ["README.md", "embedfuse.json"].contains(relativePath), FilePath.kind(of: onDisk) == .file else {
-      return nil
-    }
-    let file = try InputFile(onDisk)
-    return try file.bytes(0..<file.byteCount)
-  }
-
   /// The digest of every tensor.
   func tensorDigests(pool: WorkerPool) async throws -> [String: ContentDigest] {
     let tensors = tensors

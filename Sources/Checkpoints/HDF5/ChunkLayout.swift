@@ -11,7 +11,7 @@ struct ChunkLayout: Sendable, Hashable {
   /// Chunks of a dataset at most, since HDF5 takes time in the square of their number to list them.
   static let maximumCount = 1500
   /// Tensors below this many bytes are stored as they are.
-  static let smallestBytes = 4096
+  static let smallestBytes = 512
   /// Axes that HDF5 allows.
   static let maximumRank = 32
 

@@ -6,6 +6,20 @@ enum CompanionFiles {
   /// Folders nested deeper than this are not looked into.
   private static let depthLimit = 8
 
+  /// The name of the manifest.
+  static let manifest = "embedfuse.json"
+  /// The name of the model card.
+  static let modelCard = "README.md"
+
+  /// The files in a directory that embedfuse writes itself.
+  static func own(in directory: String) -> [ModelSource.CompanionFile] {
+    [modelCard, manifest].compactMap { name in
+      let path = FilePath.join(directory, name)
+      guard FilePath.kind(of: path) == .file else { return nil }
+      return ModelSource.CompanionFile(relativePath: name, diskPath: path, embedded: [])
+    }
+  }
+
   /// The files in a directory, by their paths, sorted. Links to files are followed, as in the Hugging Face
   /// cache; links to folders are not.
   static func list(in directory: String) throws(EmbedFuseError) -> [ModelSource.CompanionFile] {
@@ -44,7 +58,7 @@ enum CompanionFiles {
     ]
     return !name.hasPrefix(".") && !weights.contains(where: name.hasSuffix) && !training.contains(name)
       && !(name.hasPrefix("pytorch_model") && name.hasSuffix(".bin")) && !name.hasPrefix("adapter_")
-      && relative != "README.md" && relative != "embedfuse.json"
+      && relative != modelCard && relative != manifest
   }
 
   private static func isForeignFolder(_ name: String) -> Bool {

@@ -7,14 +7,18 @@ extension ModelSource {
     let reader = try HDF5Reader(path)
     let checkpoint = try reader.checkpoint()
     var companions: [CompanionFile] = []
+    var ownFiles: [CompanionFile] = []
     var modules: [SentenceModule] = []
-    for (name, bytes) in try reader.files() {
+    for (name, bytes) in try WordPieceList.restoring(try reader.files(), path: path) {
       if name == "modules.json" {
         modules = try SentenceModule.parse(
           try JSON.parse(bytes.span, duplicateKeys: .lastWins, path: FilePath.join(path, name)), path: path)
       }
+      let file = CompanionFile(relativePath: name, diskPath: nil, embedded: bytes)
       if CompanionFiles.isCompanion(name) {
-        companions.append(CompanionFile(relativePath: name, diskPath: nil, embedded: bytes))
+        companions.append(file)
+      } else {
+        ownFiles.append(file)
       }
     }
     let folders = modules.dropFirst().map(\.path).filter { !$0.isEmpty }
@@ -33,7 +37,8 @@ extension ModelSource {
     tensors = places.flatMap { place in tensors.filter { $0.module == place } }
     return ModelSource(
       path: path, format: .hdf5, tensors: tensors, aliases: checkpoint.aliases, modules: modules,
-      transformerFolder: modules.first?.path ?? "", companions: companions, weightFiles: checkpoint.files,
+      transformerFolder: modules.first?.path ?? "", companions: companions,
+      ownFiles: ownFiles, weightFiles: checkpoint.files,
       notes: [], metadata: checkpoint.metadata)
   }
 }

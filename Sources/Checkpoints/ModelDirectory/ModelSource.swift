@@ -45,6 +45,8 @@ public struct ModelSource: Sendable {
   public let transformerFolder: String
   /// The files that travel with the weights.
   public let companions: [CompanionFile]
+  /// The model card and the manifest that embedfuse writes, where they are there.
+  public let ownFiles: [CompanionFile]
   /// The weight files with their sizes.
   public let weightFiles: [(path: String, byteCount: Int)]
   /// What should be told about how the model was read.
@@ -54,6 +56,18 @@ public struct ModelSource: Sendable {
 
   /// True for a model with configuration files, false for loose tensors.
   public var isDirectory: Bool { !companions.isEmpty }
+
+  /// The bytes of a companion file or of one of our own, or nil if there is no such file.
+  public func fileBytes(_ relativePath: String) throws(EmbedFuseError) -> [UInt8]? {
+    for file in companions + ownFiles where file.relativePath == relativePath { return try file.bytes() }
+    return nil
+  }
+
+  /// The manifest of a fused model, or nil if there is none: a file of its own, or in a safetensors header.
+  public func manifest() throws(EmbedFuseError) -> [UInt8]? {
+    if let text = metadata["embedfuse"] { return Array(text.utf8) }
+    return try fileBytes(CompanionFiles.manifest)
+  }
 
   /// A companion file's bytes, or nil if there is no such file.
   public func companion(_ relativePath: String) throws(EmbedFuseError) -> [UInt8]? {
@@ -114,7 +128,7 @@ extension ModelSource {
     return ModelSource(
       path: path, format: .safetensors, tensors: checkpoint.tensors.map { Tensor(module: "", stored: $0) },
       aliases: checkpoint.aliases, modules: [], transformerFolder: "", companions: [],
-      weightFiles: checkpoint.files, notes: [], metadata: checkpoint.metadata)
+      ownFiles: [], weightFiles: checkpoint.files, notes: [], metadata: checkpoint.metadata)
   }
 
   private static func openDirectory(_ path: String) throws(EmbedFuseError) -> ModelSource {
@@ -142,7 +156,8 @@ extension ModelSource {
     }
     return ModelSource(
       path: path, format: .safetensors, tensors: tensors, aliases: aliases, modules: modules,
-      transformerFolder: folders[0], companions: try CompanionFiles.list(in: path), weightFiles: files,
+      transformerFolder: folders[0], companions: try CompanionFiles.list(in: path),
+      ownFiles: CompanionFiles.own(in: path), weightFiles: files,
       notes: notes,
       metadata: metadata)
   }
