@@ -36,9 +36,10 @@ bench: build .build-venv/ready ## Race the command against other ways to average
 interop: build .build-venv/ready ## Read the outputs with h5py, hdf5plugin, safetensors and h5dump
 	.build-venv/bin/python Scripts/interop/outputs.py $(RELEASE)
 
-interop-st: build .build-venv-st/ready ## Load the fused demo with sentence-transformers (downloads torch)
+# ST_PYTHON names a Python that has sentence-transformers already.
+interop-st: build $(if $(ST_PYTHON),,.build-venv-st/ready) ## Load the fused demo with sentence-transformers (downloads torch)
 	@Scripts/demo $(RELEASE) >/dev/null
-	.build-venv-st/bin/python Scripts/interop/sentence_transformer.py .build-demo/fused
+	$(or $(ST_PYTHON),.build-venv-st/bin/python) Scripts/interop/sentence_transformer.py .build-demo/fused
 
 fuse: build ## Fuse your own: BASE=DIR MODELS="A B" OUT=PATH [METHOD=NAME] [FLAGS="..."]
 	@test -n '$(BASE)' && test -n '$(MODELS)' && test -n '$(OUT)' \

@@ -8,8 +8,8 @@ safetensors, and lets the two torch peers run too.
 
 The contestants run alternately, a round after the other, each on inputs in the page cache, each writing a new file
 to the same file system without flushing it; what the disk still has to do is finished before each start. Reported are
-the median time, the least and the greatest, the median over the rounds of the ratio to the numpy peer, and the peak resident
-memory (mapped file pages count).
+the median time, the least and the greatest, the median over the rounds of the ratio to the numpy peer, and the peak
+resident memory (mapped file pages count, and no figure is below the 15 MB of this program, which starts them).
 """
 
 import argparse
