@@ -1,0 +1,274 @@
+import EmbedFuse
+import Foundation
+import TestSupport
+import Testing
+
+/// Every way to go wrong ends in one message that names the place, the right exit code, no output and no leftovers.
+@Suite struct BadInputTests {
+  /// A base of one tensor, and a place for a fine-tune of it.
+  private static func workspace(_ change: (Workspace) throws -> Void) throws -> Workspace {
+    let work = try Workspace()
+    try change(work)
+    return work
+  }
+
+  /// Runs a merge that must fail, and checks what every failure has in common.
+  @discardableResult
+  private func fails(
+    _ work: Workspace, _ code: EmbedFuseError.Code, _ arguments: [String]? = nil, saying texts: String...
+  ) throws -> String {
+    let merge = arguments ?? ["merge", "--base", "base", "retrieval", "broken", "-o", "fused"]
+    let namesBefore = work.added
+    let outcome = try Command.run(merge, in: work.folder.path)
+    #expect(outcome.code == code.rawValue, "\(outcome.error)")
+    #expect(outcome.output.isEmpty)
+    for text in texts { #expect(outcome.error.contains(text), "\(outcome.error)") }
+    #expect(!outcome.error.contains("Fatal error") && !outcome.error.contains("backtrace"))
+    #expect(work.added == namesBefore)
+    #expect(work.inputsAreUntouched)
+    return outcome.error
+  }
+
+  /// A copy of a family member with other weights.
+  private func broken(_ edit: (inout [SafetensorsBuilder.Tensor]) throws -> Void) throws -> Workspace {
+    let work = try Workspace()
+    try FileManager.default.copyItem(atPath: work.folder("similarity"), toPath: work.folder("broken"))
+    let values = try TensorValues(work.folder("similarity"))
+    var tensors: [SafetensorsBuilder.Tensor] = values.names.map { name in
+      let (info, bytes) = values.tensors[name]!
+      return (name, info.elementType, info.shape.dimensions, bytes)
+    }
+    try edit(&tensors)
+    try SafetensorsBuilder.write(tensors, to: work.folder("broken/model.safetensors"))
+    return work
+  }
+
+  @Test func aTruncatedFile() throws {
+    let work = try broken { _ in }
+    let path = work.folder("broken/model.safetensors")
+    let data = try Data(contentsOf: URL(fileURLWithPath: path))
+    try data.dropLast(100).write(to: URL(fileURLWithPath: path))
+    try fails(
+      work, .badData, saying: "broken/model.safetensors", "100 are missing", "download or copy it again")
+  }
+
+  @Test func aHugeHeaderLength() throws {
+    let work = try broken { _ in }
+    let path = work.folder("broken/model.safetensors")
+    var data = try Data(contentsOf: URL(fileURLWithPath: path))
+    data[7] = 0x7F
+    try data.write(to: URL(fileURLWithPath: path))
+    try fails(work, .badData, saying: "broken/model.safetensors", "at most 100000000 is allowed")
+  }
+
+  @Test func aMissingTensor() throws {
+    let work = try broken { $0.removeAll { $0.name == "pooler.dense.bias" } }
+    try fails(
+      work, .badData, saying: "broken lacks the tensor pooler.dense.bias (F32 [16])", "--missing base")
+    let arguments = ["merge", "--base", "base", "retrieval", "broken", "--missing"]
+    #expect(try Command.run(arguments + ["base", "-o", "kept"], in: work.folder.path).code == 0)
+    let kept = try TensorValues(work.folder("kept")).tensors["pooler.dense.bias"]?.bytes
+    let base = try TensorValues(work.folder("base")).tensors["pooler.dense.bias"]?.bytes
+    #expect(kept == base)
+    #expect(try Command.run(arguments + ["drop", "-o", "dropped"], in: work.folder.path).code == 0)
+    #expect(try TensorValues(work.folder("dropped")).tensors["pooler.dense.bias"] == nil)
+  }
+
+  @Test func anotherShape() throws {
+    let work = try broken { tensors in
+      let place = tensors.firstIndex { $0.name == "pooler.dense.weight" }!
+      tensors[place].shape = [8, 32]
+    }
+    try fails(work, .badData, saying: "pooler.dense.weight is F32 [8, 32], but F32 [16, 16] in base")
+  }
+
+  @Test func severalIncompatibilitiesTogether() throws {
+    let work = try broken { tensors in
+      tensors.removeAll { $0.name == "pooler.dense.bias" }
+      let place = tensors.firstIndex { $0.name == "pooler.dense.weight" }!
+      tensors[place].shape = [8, 32]
+      tensors.append(("classifier.weight", .f32, [1], [0, 0, 0, 0]))
+    }
+    try fails(
+      work, .badData, saying: "in 3 points", "lacks the tensor pooler.dense.bias",
+      "pooler.dense.weight is F32 [8, 32]",
+      "has the tensor classifier.weight")
+  }
+
+  @Test func anotherVocabulary() throws {
+    let work = try broken { _ in }
+    let path = work.folder("broken/tokenizer.json")
+    let text = try String(contentsOfFile: path, encoding: .utf8)
+    try text.replacingOccurrences(of: "\"##l\": 39", with: "\"##z\": 39")
+      .write(toFile: path, atomically: true, encoding: .utf8)
+    try fails(work, .badData, saying: "broken: the vocabulary (2 tokens differ, for example '##l')")
+  }
+
+  @Test func anotherPoolingMode() throws {
+    let work = try broken { _ in }
+    try #"{"embedding_dimension": 16, "pooling_mode": "cls"}"#
+      .write(toFile: work.folder("broken/1_Pooling/config.json"), atomically: true, encoding: .utf8)
+    try fails(work, .badData, saying: "pooling_mode", "\"cls\"", "\"mean\"")
+  }
+
+  @Test(arguments: [Float.nan, .infinity, -.infinity]) func aValueThatIsNotFinite(value: Float) throws {
+    let work = try broken { tensors in
+      let place = tensors.firstIndex { $0.name == "embeddings.word_embeddings.weight" }!
+      for byte in 0..<4 {
+        tensors[place].bytes[4 * 77 + byte] = UInt8(truncatingIfNeeded: value.bitPattern >> (8 * byte))
+      }
+    }
+    try fails(
+      work, .badData,
+      saying: "broken/model.safetensors: tensor embeddings.word_embeddings.weight: element 77 is",
+      value.isNaN ? "NaN" : "infinity", "--nonfinite base")
+    let arguments = ["merge", "--base", "base", "retrieval", "broken", "--nonfinite"]
+    #expect(try Command.run(arguments + ["base", "-o", "mended"], in: work.folder.path).code == 0)
+    let mended = try TensorValues(work.folder("mended")).doubles("embeddings.word_embeddings.weight")
+    #expect(!mended.contains { !$0.isFinite })
+    #expect(try Command.run(arguments + ["allow", "-o", "allowed"], in: work.folder.path).code == 0)
+    #expect(
+      try !TensorValues(work.folder("allowed")).doubles("embeddings.word_embeddings.weight")[77].isFinite)
+  }
+
+  @Test func otherIntegers() throws {
+    let work = try broken {
+      $0.append(("embeddings.position_ids", .i64, [1, 16], Array(repeating: 1, count: 128)))
+    }
+    try fails(work, .badData, saying: "tensor embeddings.position_ids (I64) has other values than in base")
+  }
+
+  @Test func anInputThatIsNotThere() throws {
+    try fails(
+      try Workspace(), .missingInput, ["merge", "--base", "nowhere", "retrieval", "-o", "fused"],
+      saying: "nowhere: there is no such file or directory")
+  }
+
+  @Test func severalInputsThatAreNotThere() throws {
+    try fails(
+      try Workspace(), .missingInput, ["merge", "--base", "nowhere", "neither", "-o", "fused"],
+      saying: "2 inputs can't be read", "nowhere", "neither")
+  }
+
+  @Test func aDirectoryWithoutWeights() throws {
+    let work = try broken { _ in }
+    try FileManager.default.removeItem(atPath: work.folder("broken/model.safetensors"))
+    try fails(work, .missingInput, saying: "broken", "holds no weights", "model.safetensors")
+  }
+
+  @Test func anExistingOutput() throws {
+    let work = try Workspace()
+    let arguments = ["merge", "--base", "base", "retrieval", "-o", "fused.h5"]
+    #expect(try Command.run(arguments, in: work.folder.path).code == 0)
+    let first = FileManager.default.contents(atPath: work.folder("fused.h5"))
+    try fails(
+      work, .cannotCreate, arguments + ["--power", "2"], saying: "fused.h5: the output exists already",
+      "--force")
+    #expect(FileManager.default.contents(atPath: work.folder("fused.h5")) == first)
+    #expect(try Command.run(arguments + ["--method", "soup", "--force"], in: work.folder.path).code == 0)
+    #expect(FileManager.default.contents(atPath: work.folder("fused.h5")) != first)
+  }
+
+  @Test func anExistingDirectoryIsReplacedOnlyIfItHoldsAModel() throws {
+    let work = try Workspace()
+    let arguments = ["merge", "--base", "base", "retrieval", "-o", "precious", "--force"]
+    try FileManager.default.createDirectory(
+      atPath: work.folder("precious/letters"), withIntermediateDirectories: true)
+    try fails(work, .cannotCreate, arguments, saying: "precious: is a directory that holds no model")
+    try FileManager.default.removeItem(atPath: work.folder("precious"))
+    #expect(try Command.run(arguments, in: work.folder.path).code == 0)
+    #expect(try Command.run(arguments, in: work.folder.path).code == 0)
+    #expect(work.added == ["precious"])
+  }
+
+  @Test func anOutputThatIsAnInput() throws {
+    try fails(
+      try Workspace(), .cannotCreate, ["merge", "--base", "base", "retrieval", "-o", "base", "--force"],
+      saying: "the output is one of the inputs")
+  }
+
+  @Test func aFolderThatIsNotThere() throws {
+    try fails(
+      try Workspace(), .cannotCreate, ["merge", "--base", "base", "retrieval", "-o", "no/where/fused"],
+      saying: "the folder no/where isn't there", "mkdir -p no/where")
+  }
+
+  @Test(arguments: [
+    (["merge", "retrieval", "similarity", "-o", "x"], "there is no base"),
+    (
+      ["merge", "--base", "base", "retrieval", "-o", "x", "--method", "average"],
+      "there is no method 'average'"
+    ),
+    (["merge", "--base", "base", "retrieval", "-o", "x", "--weights", "1,2"], "2 weights for 1 models"),
+    (["merge", "--base", "base", "retrieval", "-o", "x", "--weights", "-1"], "must be 0 or more"),
+    (
+      ["merge", "--base", "base", "retrieval", "-o", "x", "--set", "density=1"], "has no parameter 'density'"
+    ),
+    (["merge", "retrieval", "-o", "x", "--method", "soup", "--power", "2"], "soup has no parameter 'power'"),
+    (["merge", "--base", "base", "retrieval", "-o", "x", "--lambda", "big"], "lambda"),
+    (["merge", "--base", "base", "retrieval", "-o", "x", "--power", "nan"], "must be a finite number"),
+    (["merge", "--base", "base", "retrieval", "-o", "x", "--memory", "64K"], "are too little"),
+    (["merge", "--base", "base", "retrieval", "-o", "x", "--config-from", "other"], "none of the inputs"),
+    (
+      ["merge", "--base", "base", "retrieval", "-o", "x", "--compression-level", "3"], "for .h5 outputs only"
+    ),
+    (["merge", "--base", "base", "retrieval"], "output"),
+  ]) func aWrongRequest(arguments: [String], message: String) throws {
+    try fails(try Workspace(), .usage, arguments, saying: message)
+  }
+
+  @Test(arguments: ["fused", "fused.safetensors", "fused.h5"]) func aDiskWithoutRoom(output: String) throws {
+    let work = try Workspace()
+    let shell = Process()
+    shell.executableURL = URL(fileURLWithPath: "/bin/bash")
+    // A limit on the size of files stands for the full disk; without ignoring the signal the process would end.
+    shell.arguments = [
+      "-c", "trap '' XFSZ; ulimit -f 4; exec \"$0\" merge --base base retrieval -o \(output) --no-sync",
+      Command.path,
+    ]
+    shell.currentDirectoryURL = URL(fileURLWithPath: work.folder.path)
+    let (standardOutput, error) = (Pipe(), Pipe())
+    shell.standardOutput = standardOutput
+    shell.standardError = error
+    try shell.run()
+    let outcome = try Command.outcome(of: (shell, standardOutput, error))
+    #expect(outcome.code == EmbedFuseError.Code.inputOutput.rawValue, "\(outcome.code) \(outcome.error)")
+    #expect(outcome.error.contains("fused"))
+    #expect(work.added.isEmpty)
+    #expect(work.inputsAreUntouched)
+  }
+
+  @Test func aKillLeavesNoOutputAndTheNextRunCleansUp() throws {
+    let work = try Workspace()
+    // A staging folder as a killed run leaves it: of a process that is gone.
+    let gone = Process()
+    gone.executableURL = URL(fileURLWithPath: "/bin/true")
+    try gone.run()
+    gone.waitUntilExit()
+    let leftover = ".fused.embedfuse-\(gone.processIdentifier)-0.tmp"
+    let alive = ".fused.embedfuse-\(ProcessInfo.processInfo.processIdentifier)-0.tmp"
+    for name in [leftover, alive] {
+      try FileManager.default.createDirectory(atPath: work.folder(name), withIntermediateDirectories: true)
+    }
+    #expect(try work.run("merge", "--base", "base", "retrieval", "-o", "fused").code == 0)
+    #expect(work.added == [alive, "fused"])
+  }
+
+  @Test func aDamagedOutputIsFound() throws {
+    let work = try Workspace()
+    for output in ["fused.h5", "fused.safetensors", "fused"] {
+      #expect(try work.run("merge", "--base", "base", "retrieval", "-o", output).code == 0)
+      let path = work.folder(output == "fused" ? "fused/model.safetensors" : output)
+      var data = try Data(contentsOf: URL(fileURLWithPath: path))
+      let name = Array("pooler.dense.weight".utf8)
+      let expected = try TensorValues(work.folder(output)).tensors["pooler.dense.weight"]!.bytes
+      // A bit of a value that is stored as it is, or of the chunk in which it is compressed.
+      let place = data.range(of: Data(expected.prefix(32)))?.lowerBound ?? data.count * 3 / 4
+      data[place] ^= 1
+      try data.write(to: URL(fileURLWithPath: path))
+      let outcome = try work.run("verify", output)
+      #expect(outcome.code != 0, "\(output), \(name.count)")
+      #expect(outcome.error.contains(output))
+    }
+  }
+}
