@@ -41,7 +41,7 @@ public struct TensorValues {
 }
 
 /// A folder that is removed with the object.
-public final class TemporaryFolder {
+public final class TemporaryFolder: Sendable {
   /// Its path.
   public let path: String
 

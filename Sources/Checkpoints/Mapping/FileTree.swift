@@ -19,11 +19,13 @@ enum FileTree {
     try synchronizeEntry(path)
   }
 
-  /// Flushes one file or directory to disk.
+  /// Flushes one file or directory to disk, unless its file system can't flush a thing of this kind.
   static func synchronizeEntry(_ path: String) throws(EmbedFuseError) {
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw .system(.inputOutput, "can't be opened to flush it", path: path) }
     defer { close(descriptor) }
-    guard fsync(descriptor) == 0 else { throw .system(.inputOutput, "can't be flushed to disk", path: path) }
+    guard fsync(descriptor) == 0 || errno == EINVAL else {
+      throw .system(.inputOutput, "can't be flushed to disk", path: path)
+    }
   }
 }

@@ -1,13 +1,14 @@
-import CLinux
 import Glibc
 import Synchronization
 import TensorCore
 
 /// An output that appears under its final name only when it is whole.
 ///
-/// It is written beside that name, as `.NAME.embedfuse-PID-NUMBER.tmp`, flushed to disk, and renamed. A run that
-/// fails removes what it wrote; one that is killed leaves only the staging name, which the next run for the same
-/// output removes once its process is gone.
+/// It is written into a folder beside that name, `.NAME.embedfuse-PID-RANDOM.tmp`, flushed to disk, and renamed. A
+/// run that fails removes the folder; one that is killed leaves it to the next run for the same output, which knows
+/// by its lock (`StagingFolder`) that nobody is at work in it.
+///
+/// A symbolic link at the final path is never followed and never replaced: it is an error.
 public final class Publication: Sendable {
   /// What is published.
   public enum Kind: Sendable {
@@ -19,21 +20,22 @@ public final class Publication: Sendable {
 
   /// The final path.
   public let path: String
-  /// Where to write before publication.
+  /// Where to write before publication: an empty directory, or the path of a file that is to be created.
   public let stagingPath: String
 
+  private let staging: StagingFolder
   private let kind: Kind
   private let overwrites: Bool
   private let synchronizes: Bool
   private let isOpen = Atomic<Bool>(true)
-  private static let number = Atomic<Int>(0)
 
   /// Prepares an output and removes what dead runs for it have left behind.
   ///
   /// - Parameters:
   ///   - path: the final path.
-  ///   - kind: what it will be; the staging directory is made, a staging file is not.
-  ///   - overwrite: true to replace what stands at the path now, when the new one is whole.
+  ///   - kind: what it will be; a directory is made under the staging path, a file is not.
+  ///   - overwrite: true to replace what stands at the path now, when the new one is whole: a file, an empty
+  ///     directory, or one that holds a model.
   ///   - synchronize: false for scratch work that needn't outlive a power cut.
   /// - Throws: `EmbedFuseError`: cannot create if something stands at the path and isn't to be replaced, or if
   ///   the folder is missing or can't be written.
@@ -44,8 +46,11 @@ public final class Publication: Sendable {
     overwrites = overwrite
     synchronizes = synchronize
     let folder = FilePath.folder(of: path)
-    let number = Self.number.wrappingAdd(1, ordering: .relaxed).oldValue
-    stagingPath = FilePath.join(folder, ".\(FilePath.name(of: path)).embedfuse-\(getpid())-\(number).tmp")
+    guard FilePath.isPlainName(FilePath.name(of: path)), !path.utf8.contains(0) else {
+      throw EmbedFuseError(
+        .cannotCreate, "doesn't end in a name that the output could be given", path: path,
+        remedy: "name a file or directory that is to be made")
+    }
     guard FilePath.kind(of: folder) == .directory else {
       throw EmbedFuseError(
         .cannotCreate, "the folder \(folder.printable) isn't there", path: path,
@@ -54,9 +59,14 @@ public final class Publication: Sendable {
     try Self.checkReplaceable(path, kind: kind, overwrite: overwrite)
     guard unsafe access(folder, W_OK | X_OK) == 0 else {
       throw EmbedFuseError.system(
-        .cannotCreate, "the folder \(folder.printable) can't be written to", path: path)
+        .cannotCreate, "the folder \(folder.printable) can't be written to", path: path,
+        remedy: "choose a folder that you may write to")
     }
-    try Self.removeLeftovers(of: path)
+    StagingFolder.removeDead(for: path)
+    // What a dead run had moved aside may have come back.
+    try Self.checkReplaceable(path, kind: kind, overwrite: overwrite)
+    staging = try StagingFolder(for: path)
+    stagingPath = staging.newPath
     if kind == .directory {
       guard unsafe mkdir(stagingPath, 0o777) == 0 else {
         throw EmbedFuseError.system(.cannotCreate, "a folder beside it can't be made", path: path)
@@ -74,106 +84,70 @@ public final class Publication: Sendable {
   /// Removes what was written, unless it has been published.
   public func abandon() {
     guard isOpen.exchange(false, ordering: .relaxed) else { return }
-    FileTree.remove(stagingPath)
+    staging.remove()
   }
 
   /// Flushes everything to disk and gives it its final name.
   ///
+  /// Of several runs for one output that don't overwrite, one succeeds and the others throw.
+  ///
   /// - Throws: `EmbedFuseError`: cannot create if something has appeared there meanwhile and isn't to be
-  ///   replaced; input/output if flushing or renaming fails. Nothing appears under the final name then.
+  ///   replaced; input/output if flushing or renaming fails. Nothing appears under the final name then, except
+  ///   if only its folder could not be flushed, which the message says.
   public func publish() throws(EmbedFuseError) {
+    guard isOpen.load(ordering: .relaxed) else {
+      throw EmbedFuseError(.internalError, "the output was published or abandoned before", path: path)
+    }
     if synchronizes { try FileTree.synchronize(stagingPath) }
+    try Self.checkReplaceable(path, kind: kind, overwrite: overwrites)
     if overwrites {
-      try replace()
-    } else if unsafe clinux_rename_new(stagingPath, path) != 0 {
-      try renameWithoutFlags()
+      try OutputName.replace(path, by: stagingPath, movingAsideTo: staging.oldPath)
+    } else {
+      try OutputName.give(path, to: stagingPath, isDirectory: kind == .directory)
     }
     isOpen.store(false, ordering: .relaxed)
-    if synchronizes { try FileTree.synchronizeEntry(FilePath.folder(of: path)) }
-  }
-}
-
-// MARK: - Renaming
-
-extension Publication {
-  private var renameError: EmbedFuseError {
-    errno == EEXIST || errno == ENOTEMPTY
-      ? Self.exists(path) : .system(.inputOutput, "can't be given its name", path: path)
-  }
-
-  private static func exists(_ path: String) -> EmbedFuseError {
-    EmbedFuseError(
-      .cannotCreate, "the output exists already", path: path,
-      remedy: "choose another name, or use --force to replace it when the new one is complete")
-  }
-
-  /// For file systems without `renameat2`'s flags. A directory can't be renamed onto one that holds something;
-  /// a file could, so it is linked to its name instead.
-  private func renameWithoutFlags() throws(EmbedFuseError) {
-    guard errno == EINVAL || errno == ENOSYS else { throw renameError }
-    switch kind {
-    case .directory:
-      guard unsafe rename(stagingPath, path) == 0 else { throw renameError }
-    case .file:
-      guard unsafe link(stagingPath, path) == 0 else { throw renameError }
-      unsafe unlink(stagingPath)
-    }
-  }
-
-  /// Puts the new output in the place of an old one. Where the file system can't exchange two names, a directory
-  /// is moved aside first.
-  private func replace() throws(EmbedFuseError) {
-    if kind == .file || FilePath.kind(of: path) == nil {
-      guard unsafe rename(stagingPath, path) == 0 else { throw renameError }
-    } else if unsafe clinux_rename_exchange(stagingPath, path) == 0 {
-      FileTree.remove(stagingPath)
-    } else {
-      let aside = stagingPath + ".old"
-      guard unsafe rename(path, aside) == 0 else { throw renameError }
-      guard unsafe rename(stagingPath, path) == 0 else {
-        let error = renameError
-        unsafe rename(aside, path)
+    staging.discardOld()
+    // What was replaced goes only when the new output is safe.
+    defer { staging.remove() }
+    if synchronizes {
+      do {
+        try FileTree.synchronizeEntry(FilePath.folder(of: path))
+      } catch {
+        var error = error
+        error.problem = "the output is complete and in its place, but its folder \(error.problem)"
+        error.path = path
         throw error
       }
-      FileTree.remove(aside)
     }
   }
 
   /// Checks that the path is free, or holds what an output of this kind may replace.
+  ///
+  /// A directory that holds no model is not replaced, so that `-o ~ --force` can't remove a home folder.
   private static func checkReplaceable(
     _ path: String, kind: Kind, overwrite: Bool
   ) throws(EmbedFuseError) {
     var info = stat()
     guard unsafe lstat(path, &info) == 0 else { return }
-    guard overwrite else { throw exists(path) }
-    let isDirectory = info.st_mode & S_IFMT == S_IFDIR
-    guard info.st_mode & S_IFMT != S_IFLNK, isDirectory == (kind == .directory) else {
-      throw EmbedFuseError(
-        .cannotCreate,
-        "is a \(isDirectory ? "directory" : "link or file of another kind"), which the output would not replace alike",
-        path: path,
-        remedy: "choose another name, or remove it yourself")
+    guard overwrite else { throw OutputName.exists(path) }
+    func refuse(_ problem: String) -> EmbedFuseError {
+      EmbedFuseError(
+        .cannotCreate, problem, path: path, remedy: "choose another name, or remove it yourself")
     }
-    let marks = ["config.json", "modules.json", "embedfuse.json", "model.safetensors"]
-    if isDirectory, let names = try? FilePath.names(in: path), !names.isEmpty,
-      !names.contains(where: marks.contains)
-    {
-      throw EmbedFuseError(
-        .cannotCreate, "is a directory that holds no model, so it is not replaced even with --force",
-        path: path,
-        remedy: "choose another name, or remove it yourself")
+    switch (info.st_mode & S_IFMT, kind) {
+    case (S_IFREG, .file): return
+    case (S_IFREG, _): throw refuse("is a file, which a directory does not replace")
+    case (S_IFDIR, .directory): break
+    case (S_IFDIR, _): throw refuse("is a directory, which a file does not replace")
+    case (S_IFLNK, _): throw refuse("is a symbolic link, which is neither followed nor replaced")
+    default: throw refuse("is a device, a pipe or a socket, which is not replaced")
     }
-  }
-
-  /// Removes staging names for this output whose process is gone.
-  private static func removeLeftovers(of path: String) throws(EmbedFuseError) {
-    let folder = FilePath.folder(of: path)
-    let prefix = ".\(FilePath.name(of: path)).embedfuse-"
-    for name in try FilePath.names(in: folder) where name.hasPrefix(prefix) && name.contains(".tmp") {
-      guard let process = Int32(name.dropFirst(prefix.count).prefix(while: \.isNumber)) else { continue }
-      if process != getpid(), kill(process, 0) != 0, errno == ESRCH {
-        FileTree.remove(FilePath.join(folder, name))
-      }
+    let marks = [
+      "config.json", "modules.json", "embedfuse.json", "model.safetensors", "model.safetensors.index.json",
+    ]
+    let names = try FilePath.names(in: path)
+    guard names.isEmpty || names.contains(where: marks.contains) else {
+      throw refuse("is a directory that holds no model, so it is not replaced even with --force")
     }
   }
 }

@@ -1,0 +1,136 @@
+import Glibc
+import Synchronization
+import TensorCore
+
+/// The folder in which one run prepares one output, beside the output's final name so that a rename suffices.
+///
+/// Its name is `.NAME.embedfuse-PID-RANDOM.tmp`; NAME is cut to 200 bytes. It holds the output (`new`), what the
+/// output replaces where the file system can't exchange two names (`old`), and `lock`, a file that is locked by
+/// `flock(2)` as long as the run lives: the kernel gives the lock back however the run ends. A process number alone
+/// would not do, because containers that share a folder don't share the numbers.
+final class StagingFolder: Sendable {
+  /// Where the output is prepared.
+  let newPath: String
+  /// Where the output that is replaced may be moved.
+  let oldPath: String
+
+  private let target: String
+  private let path: String
+  private let lock: Atomic<Int32>
+
+  /// Makes a folder for the output at `target` and locks it.
+  ///
+  /// - Throws: `EmbedFuseError`: cannot create if the folder can't be made.
+  init(for target: String) throws(EmbedFuseError) {
+    while true {
+      let random = String(UInt32.random(in: 0x1000_0000...UInt32.max), radix: 16)
+      let path = FilePath.join(
+        FilePath.folder(of: target), "\(Self.prefix(for: target))\(getpid())-\(random).tmp")
+      guard unsafe mkdir(path, 0o700) == 0 else {
+        if errno == EEXIST { continue }
+        throw EmbedFuseError.system(.cannotCreate, "a folder beside it can't be made", path: target)
+      }
+      // A run that looks for leftovers may have come between; then a new folder is made.
+      guard let descriptor = try Self.lock(path, target: target) else { continue }
+      self.target = target
+      self.path = path
+      newPath = FilePath.join(path, "new")
+      oldPath = FilePath.join(path, "old")
+      lock = Atomic(descriptor)
+      return
+    }
+  }
+
+  deinit { remove() }
+
+  /// Removes the folder with what is in it, and gives the lock back.
+  func remove() {
+    let descriptor = lock.exchange(-1, ordering: .relaxed)
+    if descriptor >= 0 { Self.remove(path, lock: descriptor, target: target) }
+  }
+
+  /// Says that the old output isn't needed any more, so that it is never brought back half removed.
+  func discardOld() {
+    unsafe rename(oldPath, FilePath.join(path, "discarded"))
+  }
+
+  /// Removes a staging folder that the caller has locked, and closes the lock.
+  ///
+  /// An old output that is still there was moved aside for a new one that never came: it returns to its name.
+  /// It is removed only where something else has that name by now.
+  private static func remove(_ folder: String, lock: Int32, target: String) {
+    let old = FilePath.join(folder, "old")
+    if FilePath.kind(of: old) == .directory {
+      try? OutputName.give(target, to: old, isDirectory: true)
+    }
+    for name in ["new", "discarded"] { FileTree.remove(FilePath.join(folder, name)) }
+    // NFS keeps a name for a file that is open, so the lock goes last.
+    close(lock)
+    if FilePath.kind(of: old) == nil || FilePath.kind(of: target) != nil { FileTree.remove(folder) }
+  }
+
+  /// Makes and locks the lock file of a new folder; nil if another run has taken the folder away.
+  ///
+  /// Where the file system has no locks the folder stays unlocked, and nobody ever takes it for dead.
+  private static func lock(_ folder: String, target: String) throws(EmbedFuseError) -> Int32? {
+    let descriptor = unsafe open(FilePath.join(folder, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else {
+      if errno == ENOENT { return nil }
+      let error = EmbedFuseError.system(
+        .cannotCreate, "a lock file beside it can't be made", path: target)
+      FileTree.remove(folder)
+      throw error
+    }
+    let isTaken = flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK
+    var info = stat()
+    let isKnown = unsafe fstat(descriptor, &info) == 0
+    if isTaken || (isKnown && info.st_nlink == 0) {
+      close(descriptor)
+      return nil
+    }
+    return descriptor
+  }
+}
+
+// MARK: - What dead runs left behind
+
+extension StagingFolder {
+  private static func prefix(for target: String) -> String {
+    ".\(String(decoding: FilePath.name(of: target).utf8.prefix(200), as: UTF8.self)).embedfuse-"
+  }
+
+  /// The process number in the name of a staging folder for `target`; nil for any other name.
+  private static func process(in name: String, for target: String) -> pid_t? {
+    let prefix = prefix(for: target).utf8
+    let parts = name.utf8.dropFirst(prefix.count).split(separator: UInt8(ascii: "-"))
+    guard name.utf8.starts(with: prefix), parts.count == 2, let suffix = String(parts[1]),
+      suffix.utf8.count == 12, suffix.hasSuffix(".tmp"), UInt32(suffix.prefix(8), radix: 16) != nil,
+      let process = String(parts[0]).flatMap({ pid_t($0) }), process > 0
+    else { return nil }
+    return process
+  }
+
+  /// Removes the staging folders of runs for `target` that have ended. One is taken for ended if its process is
+  /// gone, as far as can be seen from here, and its lock is free.
+  static func removeDead(for target: String) {
+    let folder = FilePath.folder(of: target)
+    for name in (try? FilePath.names(in: folder)) ?? [] {
+      guard let process = process(in: name, for: target) else { continue }
+      let isOwn = process == getpid()
+      guard isOwn || (kill(process, 0) != 0 && errno == ESRCH) else { continue }
+      let path = FilePath.join(folder, name)
+      let lock = unsafe open(FilePath.join(path, "lock"), O_RDWR | O_NOFOLLOW | O_CLOEXEC)
+      if lock >= 0 {
+        if flock(lock, LOCK_EX | LOCK_NB) == 0 {
+          remove(path, lock: lock, target: target)
+        } else {
+          close(lock)
+        }
+      } else if errno == ENOENT, !isOwn {
+        // It died before it made its lock file, or after it removed it. (One of this process without a lock file
+        // is one that another thread is about to lock.)
+        unsafe rmdir(path)
+      }
+    }
+  }
+}
