@@ -84,7 +84,7 @@ import Testing
   @Test func saysWhenOneModelTakesAlmostAll() throws {
     let work = try Workspace()
     let outcome = try work.run(
-      "merge", "--base", "base", "retrieval", "similarity", "-o", "out.h5", "--weights", "5000,1")
+      "merge", "--base", "base", "retrieval", "similarity", "-o", "out.h5", "--weights", "50,1", "--granularity", "model")
     #expect(outcome.error.contains("retrieval takes "))
     #expect(outcome.error.contains("--balance model"))
   }
