@@ -238,20 +238,29 @@ import Testing
     #expect(work.inputsAreUntouched)
   }
 
-  @Test func aKillLeavesNoOutputAndTheNextRunCleansUp() throws {
+  @Test(arguments: [SIGKILL, SIGTERM, SIGINT], ["fused", "fused.safetensors", "fused.h5"])
+  func aSignalLeavesAWholeOutputOrNone(signal: Int32, output: String) throws {
     let work = try Workspace()
-    // A staging folder as a killed run leaves it: of a process that is gone.
-    let gone = Process()
-    gone.executableURL = URL(fileURLWithPath: "/bin/true")
-    try gone.run()
-    gone.waitUntilExit()
-    let leftover = ".fused.embedfuse-\(gone.processIdentifier)-0.tmp"
-    let alive = ".fused.embedfuse-\(ProcessInfo.processInfo.processIdentifier)-0.tmp"
-    for name in [leftover, alive] {
-      try FileManager.default.createDirectory(atPath: work.folder(name), withIntermediateDirectories: true)
+    for delay in 0..<8 {
+      let run = try Command.start(
+        ["merge", "--base", "base", "retrieval", "similarity", "-o", output], in: work.folder.path)
+      Thread.sleep(forTimeInterval: 0.004 * Double(delay))
+      kill(run.process.processIdentifier, signal)
+      let outcome = try Command.outcome(of: run)
+      if work.added.contains(output) {
+        // It was too late, and the output is there with all that belongs to it.
+        #expect(try work.run("verify", output).code == 0)
+        try FileManager.default.removeItem(atPath: work.folder(output))
+      } else if signal != SIGKILL {
+        // Before the handlers are in place a signal ends the process at once.
+        #expect(outcome.code == 130 || run.process.terminationReason == .uncaughtSignal, "\(outcome)")
+        #expect(work.added.isEmpty)
+      }
     }
-    #expect(try work.run("merge", "--base", "base", "retrieval", "-o", "fused").code == 0)
-    #expect(work.added == [alive, "fused"])
+    #expect(work.inputsAreUntouched)
+    // The next run removes what killed ones have left.
+    #expect(try work.run("merge", "--base", "base", "retrieval", "similarity", "-o", output).code == 0)
+    #expect(work.added == [output])
   }
 
   @Test func aDamagedOutputIsFound() throws {

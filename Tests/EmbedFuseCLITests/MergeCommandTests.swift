@@ -84,7 +84,8 @@ import Testing
   @Test func saysWhenOneModelTakesAlmostAll() throws {
     let work = try Workspace()
     let outcome = try work.run(
-      "merge", "--base", "base", "retrieval", "similarity", "-o", "out.h5", "--weights", "50,1", "--granularity", "model")
+      "merge", "--base", "base", "retrieval", "similarity", "-o", "out.h5", "--weights", "50,1",
+      "--granularity", "model")
     #expect(outcome.error.contains("retrieval takes "))
     #expect(outcome.error.contains("--balance model"))
   }
