@@ -13,3 +13,7 @@ int clinux_rename_exchange(const char *from, const char *to) {
 }
 
 int clinux_allocate(int descriptor, int64_t size) { return fallocate(descriptor, 0, 0, size); }
+
+int clinux_start_writeback(int descriptor) {
+  return sync_file_range(descriptor, 0, 0, SYNC_FILE_RANGE_WRITE);
+}

@@ -36,9 +36,10 @@ extension FusionPlan {
   public func run(
     to path: String, options: OutputOptions = OutputOptions(), progress: FusionProgress = FusionProgress()
   ) async throws -> FusionResult {
-    if let input = inputs.first(where: { FilePath.isSame($0.path, path) }) {
+    let replaced = { FilePath.isSame($0, path) || FilePath.isWithin($0, path) }
+    if let input = inputs.first(where: { replaced($0.path) }) {
       throw EmbedFuseError(
-        .cannotCreate, "the output is one of the inputs (\(input.path.printable))", path: path,
+        .cannotCreate, "the output is one of the inputs, or holds it (\(input.path.printable))", path: path,
         remedy: "inputs are never changed: choose another name for the output")
     }
     let kind = OutputKind(path: path)

@@ -18,6 +18,8 @@ enum Interruption {
       source.resume()
       return source
     }
+    // Beyond `ulimit -f` the write is to fail with its message, not the process to die.
+    signal(SIGXFSZ, SIG_IGN)
     defer { for source in sources { source.cancel() } }
     return try await task.value
   }

@@ -9,4 +9,6 @@ int clinux_rename_new(const char *from, const char *to);
 int clinux_rename_exchange(const char *from, const char *to);
 /// fallocate(2) from the start of the file.
 int clinux_allocate(int descriptor, int64_t size);
+/// sync_file_range(2) over the whole file: begins to write what isn't on disk yet, and doesn't wait for it.
+int clinux_start_writeback(int descriptor);
 #endif

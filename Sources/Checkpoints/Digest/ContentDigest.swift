@@ -24,10 +24,27 @@ public struct ContentDigest: Sendable, Hashable {
   /// The digest of bytes.
   public static func of(_ bytes: [UInt8]) -> ContentDigest { of(bytes.span) }
 
-  /// The digest of a file's bytes.
+  /// The digest of a file's bytes, which are read 1 MiB at a time.
+  ///
+  /// - Throws: `EmbedFuseError`: missing input or input/output if the file can't be read.
   public static func ofFile(at path: String) throws(EmbedFuseError) -> ContentDigest {
     let file = try InputFile(path)
-    return try file.withMappedBytes(0..<file.byteCount) { bytes throws(EmbedFuseError) in of(bytes) }
+    guard let state = unsafe XXH3_createState() else {
+      throw EmbedFuseError(.inputOutput, "no memory is left to read it", path: path)
+    }
+    defer { unsafe XXH3_freeState(state) }
+    unsafe XXH3_128bits_reset(state)
+    var buffer = [UInt8](repeating: 0, count: min(file.byteCount, 1 << 20))
+    var position = 0
+    while position < file.byteCount {
+      let count = min(buffer.count, file.byteCount - position)
+      var span = buffer.mutableSpan
+      try file.read(count, at: position, into: &span)
+      _ = unsafe buffer.withUnsafeBufferPointer { unsafe XXH3_128bits_update(state, $0.baseAddress, count) }
+      position += count
+    }
+    let hash = unsafe XXH3_128bits_digest(state)
+    return ContentDigest(high: hash.high64, low: hash.low64)
   }
 
   /// The 16 bytes of the digest, most significant first.
@@ -42,9 +59,10 @@ extension ContentDigest: CustomStringConvertible {
     bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
   }
 
-  /// Reads what `description` gives.
+  /// Reads what `description` gives, and nothing else.
   public init?(_ text: String) {
-    guard text.utf8.count == 32, let high = UInt64(text.prefix(16), radix: 16),
+    let isHexadecimal = text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+    guard text.utf8.count == 32, isHexadecimal, let high = UInt64(text.prefix(16), radix: 16),
       let low = UInt64(text.suffix(16), radix: 16)
     else { return nil }
     self.init(high: high, low: low)

@@ -38,6 +38,12 @@ public enum FilePath {
     return a.st_dev == b.st_dev && a.st_ino == b.st_ino
   }
 
+  /// True if `path` is `folder` or stands anywhere below it, symbolic links followed; false if either is missing.
+  public static func isWithin(_ path: String, _ folder: String) -> Bool {
+    guard let path = resolved(path), let folder = resolved(folder) else { return false }
+    return path == folder || path.utf8.starts(with: (folder == "/" ? "/" : folder + "/").utf8)
+  }
+
   /// The absolute path without symbolic links that leads to the same place; nil if nothing stands there.
   static func resolved(_ path: String) -> String? {
     guard let text = unsafe realpath(path, nil) else { return nil }

@@ -116,11 +116,11 @@ public final class InputFile: Sendable {
 }
 
 extension EmbedFuseError {
-  /// An error of the system call that has just failed, with the text for `errno`.
+  /// An error of the system call that has just failed, with the text for `errno`, or for the number that was kept.
   static func system(
-    _ code: Code, _ problem: String, path: String? = nil, offset: Int? = nil, remedy: String? = nil
+    _ code: Code, _ problem: String, path: String? = nil, offset: Int? = nil, remedy: String? = nil,
+    number: Int32 = Glibc.errno
   ) -> EmbedFuseError {
-    let number = Glibc.errno
     let text = unsafe String(cString: strerror(number))
     return EmbedFuseError(
       code, "\(problem): \(text)", path: path, offset: offset, remedy: remedy, errno: number)

@@ -1,16 +1,27 @@
 import CLinux
 import Glibc
+import Synchronization
 import TensorCore
 
 /// A new file being written at given positions, by several workers at once.
+///
+/// The system is told to begin writing to disk every 16 MiB, so that the last flush finds little to do and dirty
+/// pages don't pile up.
 public final class OutputFile: Sendable {
   /// Where it is written.
   public let path: String
   private let descriptor: Int32
+  private let isOpen = Atomic<Bool>(true)
+  private let writtenBytes = Atomic<Int>(0)
+  private static let writebackBytes = 16 << 20
 
   /// Creates a file that doesn't exist yet, and reserves its space.
   ///
-  /// - Throws: `EmbedFuseError`: cannot create if the file can't be made or the disk is too full for it.
+  /// - Parameters:
+  ///   - path: where; nothing may stand there, not even a link.
+  ///   - byteCount: the file's size, if it is known.
+  /// - Throws: `EmbedFuseError`: cannot create if the file can't be made; input/output if the disk is too full for
+  ///   it, telling how much is free.
   public init(creating path: String, byteCount: Int = 0) throws(EmbedFuseError) {
     self.path = path
     descriptor = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
@@ -20,7 +31,9 @@ public final class OutputFile: Sendable {
     if byteCount > 0 { try reserve(byteCount) }
   }
 
-  deinit { close(descriptor) }
+  deinit {
+    if isOpen.load(ordering: .relaxed) { Glibc.close(descriptor) }
+  }
 
   /// Reserves space where the file system can; writes the size alone where it can't.
   private func reserve(_ byteCount: Int) throws(EmbedFuseError) {
@@ -34,11 +47,19 @@ public final class OutputFile: Sendable {
         }
         return
       default:
+        let number = errno
         throw EmbedFuseError.system(
-          .inputOutput, "there is no room for its \(byteCount) bytes", path: path,
-          remedy: Self.remedy(for: errno))
+          .inputOutput, "\(byteCount) bytes are needed, and \(freeSpace)", path: path,
+          remedy: Self.remedy(for: number), number: number)
       }
     }
+  }
+
+  /// What the file system has left for this user, for messages.
+  private var freeSpace: String {
+    var info = statvfs()
+    guard unsafe fstatvfs(descriptor, &info) == 0 else { return "the file system does not say what is free" }
+    return "\(UInt64(info.f_bavail) * UInt64(info.f_frsize)) are free on the file system"
   }
 
   private static func remedy(for number: Int32) -> String? {
@@ -62,10 +83,16 @@ public final class OutputFile: Sendable {
       if written > 0 {
         done += written
       } else if written == 0 || errno != EINTR {
-        let remedy = Self.remedy(for: errno)
+        let number = written == 0 ? ENOSPC : errno
         throw EmbedFuseError.system(
-          .inputOutput, "can't be written", path: path, offset: offset + done, remedy: remedy)
+          .inputOutput, "can't be written", path: path, offset: offset + done,
+          remedy: Self.remedy(for: number), number: number)
       }
+    }
+    let total = writtenBytes.add(done, ordering: .relaxed)
+    if total.oldValue / Self.writebackBytes != total.newValue / Self.writebackBytes {
+      // Only a hint: where it fails, the last flush does the work.
+      _ = clinux_start_writeback(descriptor)
     }
   }
 
@@ -76,9 +103,24 @@ public final class OutputFile: Sendable {
     }
   }
 
+  /// Closes the file, after which nothing may be written any more. Does nothing if it is closed.
+  ///
+  /// - Throws: `EmbedFuseError`: input/output, since file systems over a network tell only now that they have no
+  ///   room.
+  public func close() throws(EmbedFuseError) {
+    guard isOpen.exchange(false, ordering: .relaxed) else { return }
+    // Linux frees the descriptor even where EINTR says that it was interrupted.
+    guard Glibc.close(descriptor) == 0 || errno == EINTR else {
+      throw EmbedFuseError.system(
+        .inputOutput, "can't be completed", path: path, remedy: Self.remedy(for: errno))
+    }
+  }
+
   /// Writes a whole small file.
   public static func write(_ bytes: [UInt8], to path: String) throws(EmbedFuseError) {
-    try OutputFile(creating: path).write(bytes.span, at: 0)
+    let file = try OutputFile(creating: path)
+    try file.write(bytes.span, at: 0)
+    try file.close()
   }
 
   /// Makes a directory, and those above it as far as they are missing.

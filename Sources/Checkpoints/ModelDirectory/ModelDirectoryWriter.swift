@@ -49,7 +49,11 @@ public final class ModelDirectoryWriter: CheckpointWriter {
         let name = Self.fileName(number, of: shards.count)
         for (place, member) in shard.enumerated() {
           targets[members[member]] = (writers.count, place)
-          weightMap[placements[members[member]].info.name] = .string(name)
+          let tensor = placements[members[member]].info.name
+          guard weightMap[tensor] == nil else {
+            throw EmbedFuseError(.badData, "stands in the output twice", tensor: tensor)
+          }
+          weightMap[tensor] = .string(name)
         }
         writers.append(
           try SafetensorsWriter(

@@ -45,6 +45,9 @@ public final class SafetensorsWriter: CheckpointWriter {
   /// Writes a run where it belongs.
   public func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
     let start = tensors[tensor].elementType.byteCount(ofElements: range.lowerBound)
+    precondition(
+      start + bytes.count == tensors[tensor].elementType.byteCount(ofElements: range.upperBound),
+      "the bytes of a run are those of its elements")
     try file.write(bytes, at: header.offsets[tensor] + start)
     remaining.subtract(bytes.count, ordering: .relaxed)
   }
@@ -56,12 +59,13 @@ public final class SafetensorsWriter: CheckpointWriter {
     try file.write(replaced.bytes.span, at: 0)
   }
 
-  /// Checks that every byte has been written.
+  /// Checks that every byte has been written, and closes the file.
   public func finish() throws(EmbedFuseError) {
     let missing = remaining.load(ordering: .acquiring)
     guard missing == 0 else {
       throw EmbedFuseError(.internalError, "\(missing) bytes of tensors were not written", path: file.path)
     }
+    try file.close()
   }
 }
 
