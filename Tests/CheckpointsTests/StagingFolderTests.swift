@@ -111,7 +111,7 @@ import Testing
   }
 }
 
-/// The ways for file systems that know no flags of `renameat2`, taken here on one that does.
+/// Among others the ways for file systems that know no flags of `renameat2`, taken here on one that does.
 @Suite struct OutputNameTests {
   private let folder: TemporaryFolder
 
@@ -135,14 +135,15 @@ import Testing
     #expect(try text(folder("out"), directory: directory) == "new")
   }
 
-  @Test(arguments: [false, true]) func aTakenNameIsNotGiven(directory: Bool) throws {
+  @Test(arguments: [false, true], [false, true])
+  func aTakenNameIsNotGiven(directory: Bool, withFlags: Bool) throws {
     let new = try make("new", "new", directory: directory)
     let out = try make("out", "first", directory: directory)
-    let error = try #require(throws: EmbedFuseError.self) {
-      try OutputName.giveWithoutFlags(out, to: new, isDirectory: directory)
-    }
+    let give = withFlags ? OutputName.give : OutputName.giveWithoutFlags
+    let error = try #require(throws: EmbedFuseError.self) { try give(out, new, directory) }
     #expect(error.code == .cannotCreate)
     #expect(try text(out, directory: directory) == "first")
+    #expect(try text(new, directory: directory) == "new")
   }
 
   @Test func aDirectoryIsReplacedByTwoRenames() throws {
