@@ -1,0 +1,78 @@
+import TestSupport
+import Testing
+
+@testable import Checkpoints
+@testable import TensorCore
+
+@Suite struct NameMappingTests {
+  static let names = [
+    "embeddings.word_embeddings.weight", "embeddings.LayerNorm.bias",
+    "encoder.layer.0.attention.self.query.weight",
+    "encoder.layer.1.attention.self.query.weight", "pooler.dense.weight",
+  ]
+
+  static func map(_ base: [String], _ input: [String]) throws(EmbedFuseError) -> NameMapping {
+    try NameMapping(base: base, input: input, path: "input")
+  }
+
+  @Test(arguments: [
+    "", "module.", "_orig_mod.", "model.", "bert.", "roberta.", "0.auto_model.", "0.model.",
+    "base_model.model.",
+    "_forward_module.", "module._orig_mod.", "_orig_mod.module.", "model.bert.", "module.0.auto_model.",
+    "module._orig_mod.model.bert.",
+  ]) func takesOffWrapperPrefixes(prefix: String) throws {
+    let wrapped = Self.names.map { prefix + $0 }
+    let mapping = try Self.map(Self.names, wrapped)
+    #expect(mapping.inputNames == Dictionary(uniqueKeysWithValues: zip(Self.names, wrapped)))
+    #expect(mapping.missing.isEmpty && mapping.extra.isEmpty)
+    // And the other way round: the base is the one that is wrapped.
+    let reverse = try Self.map(wrapped, Self.names)
+    #expect(reverse.inputNames == Dictionary(uniqueKeysWithValues: zip(wrapped, Self.names)))
+  }
+
+  @Test(arguments: ["_orig_mod.", "_fsdp_wrapped_module."]) func takesThemOutOfTheMiddle(part: String) throws
+  {
+    let wrapped = Self.names.map { $0.replacing("layer.", with: "layer." + part, maxReplacements: 1) }
+    let mapping = try Self.map(Self.names, wrapped)
+    #expect(mapping.missing.isEmpty && mapping.extra.isEmpty)
+  }
+
+  @Test func keepsAPrefixThatBelongsToTheModel() throws {
+    // T5 and Qwen really have names that start with model.
+    let names = ["model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight", "model.norm.weight"]
+    let mapping = try Self.map(names, names)
+    #expect(mapping.inputPrefix.isEmpty && mapping.basePrefix.isEmpty)
+    #expect(mapping.inputNames.allSatisfy { $0.key == $0.value })
+    #expect(try Self.map(names, names.map { "module." + $0 }).inputPrefix == "module.")
+  }
+
+  @Test func leavesAHeadOutsideThePrefixAlone() throws {
+    let input = Self.names.map { "bert." + $0 } + ["cls.predictions.bias"]
+    let mapping = try Self.map(Self.names, input)
+    #expect(mapping.extra == ["cls.predictions.bias"])
+    #expect(mapping.missing.isEmpty)
+  }
+
+  @Test func tellsWhatEachSideLacks() throws {
+    let mapping = try Self.map(Self.names, Array(Self.names.dropLast()) + ["classifier.weight"])
+    #expect(mapping.missing == ["pooler.dense.weight"])
+    #expect(mapping.extra == ["classifier.weight"])
+  }
+
+  @Test func doesNotGuessWhereTwoFit() throws {
+    // Two copies of the model in one checkpoint, of which either could be meant.
+    let input = Self.names.map { "module." + $0 } + Self.names.map { "model." + $0 } + ["module.x"]
+    let base = Self.names
+    let mapping = try? Self.map(base, input)
+    #expect(mapping == nil || mapping!.extra.count >= Self.names.count)
+  }
+
+  @Test func matchesTheGoldenFileWithAPrefix() throws {
+    let base = try Checkpoint.openSafetensors(at: Fixtures.path("golden/inputs/base.f32.safetensors"))
+    let wrapped = try Checkpoint.openSafetensors(
+      at: Fixtures.path("golden/inputs/ft1_module_prefix.f32.safetensors"))
+    let mapping = try Self.map(base.tensors.map(\.info.name), wrapped.tensors.map(\.info.name))
+    #expect(mapping.inputPrefix == "module.")
+    #expect(mapping.extra.isEmpty)
+  }
+}
