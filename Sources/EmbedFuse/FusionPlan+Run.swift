@@ -47,6 +47,7 @@ extension FusionPlan {
     let publication = try Publication(
       to: path, kind: kind == .directory ? .directory : .file, overwrite: options.overwrite,
       synchronize: options.synchronize)
+    let reportPublication = try reportPublication(options, output: path)
     let pool = WorkerPool(width: workers)
     var engine = engine(pool: pool, progress: progress)
     engine.announceWork()
@@ -62,14 +63,15 @@ extension FusionPlan {
     try output.finish(files: files, manifest: manifest)
 
     var report = WeightsReport(self, method: engine.method, findings: findings)
-    if let reportPath = options.weightsReport {
+    if let reportPublication {
       if let measured = try await measuredByTensor(pool: pool) {
         report = WeightsReport(self, method: measured, findings: findings)
       }
-      try report.write(to: reportPath)
+      try report.write(into: reportPublication)
     }
     try Task.checkCancellation()
     try publication.publish()
+    try reportPublication?.publish()
     return FusionResult(
       path: path, fusedTensors: tensors.count { $0.context != nil },
       copiedTensors: tensors.count { $0.context == nil },

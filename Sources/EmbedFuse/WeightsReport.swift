@@ -58,10 +58,35 @@ struct WeightsReport: Sendable {
 }
 
 extension WeightsReport {
-  /// Writes the report to a file, which replaces one that is there.
-  func write(to path: String) throws(EmbedFuseError) {
-    let publication = try Publication(to: path, kind: .file, overwrite: true, synchronize: false)
+  /// Writes the report into its place, yet unpublished.
+  func write(into publication: Publication) throws(EmbedFuseError) {
     try OutputFile.write(Array(json.prettyText.utf8), to: publication.stagingPath)
-    try publication.publish()
+  }
+}
+
+extension FusionPlan {
+  /// Prepares the place of the report before any work, if one is asked for.
+  ///
+  /// - Throws: `EmbedFuseError`: cannot create if the report would take the place of an input's file or of the
+  ///   output, or of anything else that isn't to be replaced.
+  func reportPublication(
+    _ options: OutputOptions, output: String
+  ) throws(EmbedFuseError) -> Publication? {
+    guard let path = options.weightsReport else { return nil }
+    let folder = FilePath.folder(of: path)
+    func refuse(_ problem: String) -> EmbedFuseError {
+      EmbedFuseError(.cannotCreate, problem, path: path, remedy: "choose another name for the report")
+    }
+    if let input = inputs.first(where: { FilePath.isWithin(path, $0.path) }) {
+      throw refuse("the weights report would replace a file of an input (\(input.path.printable))")
+    }
+    let isOutput =
+      FilePath.isSame(folder, FilePath.folder(of: output))
+      && FilePath.name(of: path) == FilePath.name(of: output)
+    guard !isOutput, !FilePath.isWithin(folder, output) else {
+      throw refuse("the weights report would stand in the place of the output (\(output.printable))")
+    }
+    return try Publication(
+      to: path, kind: .file, overwrite: options.overwrite, synchronize: options.synchronize)
   }
 }

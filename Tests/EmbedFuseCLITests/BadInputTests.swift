@@ -199,6 +199,32 @@ import Testing
     #expect(FileManager.default.fileExists(atPath: work.folder(base)))
   }
 
+  @Test(arguments: [
+    ("base/model.safetensors", "a file of an input"), ("fused", "the place of the output"),
+    ("retrieval", "a file of an input"), ("no/where.json", "the folder no isn't there"),
+  ])
+  func aWeightsReportThatWouldReplaceSomething(report: String, message: String) throws {
+    for force in [[], ["--force"]] {
+      try fails(
+        try Workspace(), .cannotCreate,
+        ["merge", "--base", "base", "retrieval", "-o", "fused", "--weights-report", report] + force,
+        saying: report, message)
+    }
+  }
+
+  @Test func aWeightsReportIsReplacedOnlyWithForce() throws {
+    let work = try Workspace()
+    try Data("notes".utf8).write(to: URL(fileURLWithPath: work.folder("report.json")))
+    let arguments = [
+      "merge", "--base", "base", "retrieval", "-o", "fused", "--weights-report", "report.json",
+    ]
+    try fails(work, .cannotCreate, arguments, saying: "report.json: the output exists already")
+    #expect(try Command.run(arguments + ["--force"], in: work.folder.path).code == 0)
+    let report = try Data(contentsOf: URL(fileURLWithPath: work.folder("report.json")))
+    #expect(try JSONSerialization.jsonObject(with: report) is [String: Any])
+    #expect(work.added == ["fused", "report.json"])
+  }
+
   @Test func aFolderThatIsNotThere() throws {
     try fails(
       try Workspace(), .cannotCreate, ["merge", "--base", "base", "retrieval", "-o", "no/where/fused"],
