@@ -3,30 +3,31 @@ import Testing
 @testable import Fusion
 
 @Suite struct FusionWeightsTests {
-  static func weights(_ magnitudes: [Double], _ priors: [Double] = [1, 1, 1], _ power: Double) -> [Double] {
+  static func weights(_ magnitudes: [Double], _ power: Double, _ priors: [Double] = [1, 1, 1]) -> [Double] {
     FusionWeights.of(magnitudes: magnitudes, priors: priors, power: power)
   }
 
   @Test func areInProportionToMagnitudes() {
     #expect(Self.weights([1, 2, 1], 1) == [0.25, 0.5, 0.25])
-    #expect(Self.weights([1, 2, 1], [1, 1, 2], 1) == [0.2, 0.4, 0.4])
-    #expect(Self.weights([1, 3, 0], 2) == [0.1, 0.9, 0])
-    #expect(Self.weights([4, 1, 1], -1) == [1.0 / 9, 4.0 / 9, 4.0 / 9])
+    #expect(Self.weights([1, 2, 1], 1, [1, 1, 2]) == [0.2, 0.4, 0.4])
+    #expect(Self.weights([1, 2, 0], 2) == [0.2, 0.8, 0])
+    let (ninth, rest) = (1.0 / 9, 4.0 / 9)
+    #expect(Self.weights([4, 1, 1], -1) == [ninth, rest, rest])
   }
 
   @Test func areTheSharesOfThePriorsWhereNothingDecides() {
-    #expect(Self.weights([0, 0, 0], [1, 1, 2], 1) == [0.25, 0.25, 0.5])
-    #expect(Self.weights([0, 0, 0], [1, 1, 2], -1) == [0.25, 0.25, 0.5])
-    #expect(Self.weights([5, 1, 2], [1, 1, 2], 0) == [0.25, 0.25, 0.5])
+    #expect(Self.weights([0, 0, 0], 1, [1, 1, 2]) == [0.25, 0.25, 0.5])
+    #expect(Self.weights([0, 0, 0], -1, [1, 1, 2]) == [0.25, 0.25, 0.5])
+    #expect(Self.weights([5, 1, 2], 0, [1, 1, 2]) == [0.25, 0.25, 0.5])
   }
 
   @Test func withNegativePowerTheModelsThatDidNotMoveShareAll() {
-    #expect(Self.weights([0, 3, 0], [1, 9, 3], -2) == [0.25, 0, 0.75])
+    #expect(Self.weights([0, 3, 0], -2, [1, 9, 3]) == [0.25, 0, 0.75])
   }
 
   @Test func aModelOfNoPriorHasNoWeight() {
-    #expect(Self.weights([5, 0, 1], [0, 1, 1], 1) == [0, 0, 1])
-    #expect(Self.weights([0, 2, 2], [0, 1, 1], -1) == [0, 0.5, 0.5])
+    #expect(Self.weights([5, 0, 1], 1, [0, 1, 1]) == [0, 0, 1])
+    #expect(Self.weights([0, 2, 2], -1, [0, 1, 1]) == [0, 0.5, 0.5])
   }
 
   @Test(arguments: [1e-300, 1e-8, 1e8, 1e300], [-40, -1, 0.5, 1, 2, 40]) func areFreeOfScale(
@@ -38,8 +39,10 @@ import Testing
   }
 
   @Test func lambdaKeepsTheModulusAndIsNeverBelow1() {
-    // Two opposite halves of a right angle: |a| + |b| over |a + b|.
-    #expect(abs(DeltaGuided.modulusRatio([1, 1, 2]) - 2 / 2.0.squareRoot()) < 1e-15)
+    // Two deltas of length 1 at a right angle: |a| + |b| over |a + b|.
+    let expected = 2.0.squareRoot()
+    let found = DeltaGuided.modulusRatio([1, 1, 2])
+    #expect(abs(found - expected) < 1e-15)
     #expect(DeltaGuided.modulusRatio([4, 0, 4]) == 1)
     #expect(DeltaGuided.modulusRatio([1, 1, 0]) == 1)
     #expect(DeltaGuided.modulusRatio([1, 1, 4.000000001]) == 1)
