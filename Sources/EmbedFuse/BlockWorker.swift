@@ -28,11 +28,6 @@ struct BlockWorker {
     }
   }
 
-  /// The stored bytes of a source over the range last read.
-  func size(of source: PlannedTensor.Source, over range: Range<Int>) -> Int {
-    source.tensor.info.elementType.byteCount(ofElements: range.count)
-  }
-
   /// The block as the method sees it.
   func block(_ range: Range<Int>, of tensor: PlannedTensor, in context: TensorContext, hasBase: Bool)
     -> FusionBlock

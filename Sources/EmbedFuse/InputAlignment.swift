@@ -52,19 +52,18 @@ struct InputAlignment {
         )
       }
       let column = Column(input, mapping: mapping, reference: reference)
-      problems += column.problems(policy: recipe.missing)
-      notes += column.notes(policy: recipe.missing)
-      columns.append(column.tensors)
+      // Another architecture or vocabulary explains what its tensors only show: it comes first.
       let findings = try Compatibility.compare(reference, input)
-      problems += findings.filter(\.isIncompatible).map(\.message)
-      notes += findings.filter { !$0.isIncompatible }.map(\.message)
+      problems += findings.filter(\.isIncompatible).map(\.message) + column.problems(policy: recipe.missing)
+      notes += column.notes(policy: recipe.missing) + findings.filter { !$0.isIncompatible }.map(\.message)
+      columns.append(column.tensors)
     }
     guard problems.isEmpty else {
       throw EmbedFuseError(
         .badData,
         "the inputs don't fit each other, in \(problems.count) \(problems.count == 1 ? "point" : "points"):\n  "
-          + problems.prefix(50).joined(separator: "\n  ")
-          + (problems.count > 50 ? "\n  and \(problems.count - 50) more" : ""),
+          + problems.prefix(1000).joined(separator: "\n  ")
+          + (problems.count > 1000 ? "\n  and \(problems.count - 1000) more" : ""),
         remedy: Self.remedy(for: problems, base: recipe.base))
     }
     rows = reference.tensors.compactMap { tensor in

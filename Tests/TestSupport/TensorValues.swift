@@ -39,27 +39,3 @@ public struct TensorValues {
     return values
   }
 }
-
-/// A folder that is removed with the object.
-public final class TemporaryFolder: Sendable {
-  /// Its path.
-  public let path: String
-
-  /// Makes a folder of a new name.
-  public init() throws {
-    let url = FileManager.default.temporaryDirectory.appendingPathComponent(
-      "embedfuse-test-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-    path = url.path
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-
-  /// The path of something in the folder.
-  public func callAsFunction(_ name: String) -> String { path + "/" + name }
-
-  /// The names in the folder, hidden ones too.
-  public var names: [String] {
-    ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
-  }
-}
