@@ -51,7 +51,7 @@ extension FusionPlan {
     let pool = WorkerPool(width: workers)
     var engine = engine(pool: pool, progress: progress)
     engine.announceWork()
-    try await checkCarriedTensors(pool: pool)
+    try checkCarriedTensors()
     try await engine.learn()
 
     let files = try kind == .safetensors ? [] : companionFiles()
@@ -123,8 +123,10 @@ extension FusionPlan {
         }
       }.max() ?? 0
     let tiles = (2 * inputs.count + 2) * 4096 * 8
-    // The output run; for HDF5 also the chunk in its planes, its frame, two that wait, and zstd's own tables.
-    let run = kind == .hdf5 ? 8 << 20 : 1 << 20
+    // The output run. A chunk of HDF5 also stands in its planes, as a frame, and in two that wait; chunks grow with
+    // a tensor, so that it has no more than 1500, by doubling.
+    let largest = tensors.lazy.map(\.info.byteCount).max() ?? 0
+    let run = kind == .hdf5 ? 8 * max(1 << 20, largest / 750) : 1 << 20
     return blocks + tiles + run
   }
 
@@ -166,7 +168,7 @@ extension FusionPlan {
   /// Checks that tensors which aren't fused hold the same values wherever an input has them.
   ///
   /// - Throws: `EmbedFuseError` (bad data) naming all that differ.
-  private func checkCarriedTensors(pool: WorkerPool) async throws {
+  private func checkCarriedTensors() throws {
     var different: [String] = []
     for row in carried {
       let ours = row[0]!
