@@ -37,9 +37,11 @@ interop: build .build-venv/ready ## Read the outputs with h5py, hdf5plugin, safe
 	.build-venv/bin/python Scripts/interop/outputs.py $(RELEASE)
 
 # ST_PYTHON names a Python that has sentence-transformers already.
-interop-st: build $(if $(ST_PYTHON),,.build-venv-st/ready) ## Load the fused demo with sentence-transformers (downloads torch)
+DENSE := fixtures/samples/st/with_dense
+interop-st: build $(if $(ST_PYTHON),,.build-venv-st/ready) ## Load fused models with sentence-transformers (downloads torch)
 	@Scripts/demo $(RELEASE) >/dev/null
-	$(or $(ST_PYTHON),.build-venv-st/bin/python) Scripts/interop/sentence_transformer.py .build-demo/fused
+	$(RELEASE) merge --method soup $(DENSE) $(DENSE) -o .build-demo/dense --force --quiet
+	$(or $(ST_PYTHON),.build-venv-st/bin/python) Scripts/interop/sentence_transformer.py .build-demo/fused .build-demo/dense
 
 fuse: build ## Fuse your own: BASE=DIR MODELS="A B" OUT=PATH [METHOD=NAME] [FLAGS="..."]
 	@test -n '$(BASE)' && test -n '$(MODELS)' && test -n '$(OUT)' \
@@ -50,7 +52,8 @@ fuse: build ## Fuse your own: BASE=DIR MODELS="A B" OUT=PATH [METHOD=NAME] [FLAG
 .build-venv/ready: Scripts/interop/requirements.txt
 .build-venv-st/ready: Scripts/interop/requirements-st.txt
 .build-venv/ready .build-venv-st/ready:
-	$(PYTHON) -m venv $(@D)
+	@Scripts/setup $(PYTHON)
+	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 

@@ -43,9 +43,7 @@ struct RecipeOptions: ParsableArguments {
     name: .customLong("set"), help: "Another parameter of the method, as KEY=VALUE (normalize=true|false).")
   var settings: [String] = []
 
-  @Option(
-    help:
-      "Element type of the fused tensors (f64, f32, f16, bf16, f8_e4m3, f8_e5m2); the base's if not given.")
+  @Option(help: "Element type of the fused tensors; the base's if not given.")
   var dtype: ElementType?
 
   @Option(help: "Tensors that some inputs lack: error, base (keep the base's), drop.")
@@ -139,5 +137,10 @@ extension ElementType: ExpressibleByArgument {
   public init?(argument: String) {
     guard let type = ElementType(commonName: argument), type.isFusable else { return nil }
     self = type
+  }
+
+  /// The types that can be fused, for help and completion, which would show raw values otherwise.
+  public static var allValueStrings: [String] {
+    allCases.filter(\.isFusable).map { $0.name.lowercased() }
   }
 }
