@@ -1,9 +1,5 @@
 import CKernels
 
-#if canImport(Glibc)
-  import Glibc
-#endif
-
 /// The instruction sets that the kernels are compiled for. All give the same bits.
 public enum InstructionSet: String, Sendable, CaseIterable {
   /// Plain C for any processor.
@@ -26,12 +22,6 @@ public enum InstructionSet: String, Sendable, CaseIterable {
     case .v3: ck_use_level(CK_X86_64_V3)
     case .v4: ck_use_level(CK_X86_64_V4)
     }
-  }
-
-  /// Uses the one that the environment variable `EMBEDFUSE_KERNELS` names, if it does.
-  public static func useEnvironmentChoice() {
-    guard let text = unsafe getenv("EMBEDFUSE_KERNELS") else { return }
-    InstructionSet(rawValue: unsafe String(cString: text)).map(use)
   }
 
   private init(_ level: ck_level) {

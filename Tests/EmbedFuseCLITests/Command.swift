@@ -21,12 +21,15 @@ struct Command {
   }()
 
   /// Starts it without waiting.
-  static func start(_ arguments: [String], in folder: String? = nil) throws -> (
+  static func start(
+    _ arguments: [String], in folder: String? = nil, environment: [String: String] = [:]
+  ) throws -> (
     process: Process, output: Pipe, error: Pipe
   ) {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: path)
     process.arguments = arguments
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     if let folder { process.currentDirectoryURL = URL(fileURLWithPath: folder) }
     let (output, error) = (Pipe(), Pipe())
     process.standardOutput = output

@@ -46,6 +46,19 @@ import Testing
     #expect(!first.contains(work.folder.path))
   }
 
+  @Test func everyInstructionSetWritesTheSameBytes() throws {
+    let work = try Workspace()
+    let outputs = try ["baseline", "v3", "v4"].map { name in
+      let arguments = [
+        "merge", "--base", "base", "retrieval", "similarity", "-o", "\(name).safetensors", "--power", "1.5",
+      ]
+      let run = try Command.start(arguments, in: work.folder.path, environment: ["EMBEDFUSE_KERNELS": name])
+      #expect(try Command.outcome(of: run).code == 0)
+      return FileManager.default.contents(atPath: work.folder("\(name).safetensors"))
+    }
+    #expect(outputs[0] != nil && outputs[1] == outputs[0] && outputs[2] == outputs[0])
+  }
+
   @Test func announcesTheElementTypeInTheConfiguration() throws {
     let work = try Workspace()
     #expect(
