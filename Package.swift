@@ -15,13 +15,13 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    // Tests only: the golden cases come as YAML.
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
     // System libraries, each behind a shim header.
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
 
     // The layers, lowest first; `make lint` holds them to this table.
@@ -30,12 +30,15 @@ let package = Package(
     .target(name: "TensorCore", swiftSettings: strict),
     .target(name: "Kernels", dependencies: ["TensorCore", "CKernels"], swiftSettings: strict),
     .target(
-      name: "Checkpoints", dependencies: ["TensorCore", "Kernels", "CHDF5", "CZstd", "CXXHash", "CLinux"],
+      name: "Checkpoints",
+      dependencies: ["TensorCore", "Kernels", "CHDF5", "CZstd", "CZlib", "CXXHash", "CLinux"],
       swiftSettings: strict),
     .target(name: "Fusion", dependencies: ["TensorCore", "Kernels"], swiftSettings: strict),
     .target(
-      name: "EmbedFuse", dependencies: ["TensorCore", "Kernels", "Checkpoints", "Fusion"],
-      swiftSettings: strict),
+      name: "EmbedFuse",
+      dependencies: [
+        "TensorCore", "Kernels", "Checkpoints", "Fusion", .product(name: "Yams", package: "Yams"),
+      ], swiftSettings: strict),
     .executableTarget(
       name: "EmbedFuseCLI",
       dependencies: [

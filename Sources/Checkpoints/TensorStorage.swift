@@ -38,8 +38,14 @@ public struct Checkpoint: Sendable {
   public enum Format: String, Sendable, CaseIterable {
     /// One safetensors file, or several with an index.
     case safetensors
-    /// One HDF5 file of datasets.
+    /// One HDF5 file of datasets: our own, h5py's or Keras's.
     case hdf5
+    /// Files written by `torch.save`: a zip archive or the older stream, one or several with an index.
+    case pytorch
+    /// NumPy arrays: `.npy`, or `.npz`.
+    case numpy
+    /// One GGUF file.
+    case gguf
   }
 
   /// The path as the user named it.
@@ -54,11 +60,13 @@ public struct Checkpoint: Sendable {
   public let aliases: [String: String]
   /// The files read, in order: name as the user would write it and size in bytes.
   public let files: [(path: String, byteCount: Int)]
+  /// What should be told about how it was read: what was chosen, what was ignored.
+  public let notes: [String]
 
   /// A checkpoint of these tensors.
   public init(
     path: String, format: Format, tensors: [StoredTensor], metadata: [String: String] = [:],
-    aliases: [String: String] = [:], files: [(path: String, byteCount: Int)]
+    aliases: [String: String] = [:], files: [(path: String, byteCount: Int)], notes: [String] = []
   ) {
     self.path = path
     self.format = format
@@ -66,5 +74,6 @@ public struct Checkpoint: Sendable {
     self.metadata = metadata
     self.aliases = aliases
     self.files = files
+    self.notes = notes
   }
 }

@@ -101,10 +101,12 @@ extension ModelSource {
   ///
   /// - Throws: `EmbedFuseError`: missing input if nothing stands there or it holds no weights that can be read;
   ///   bad data for files that break their format.
-  public static func open(_ path: String) throws(EmbedFuseError) -> ModelSource {
+  public static func open(
+    _ path: String, options: OpeningOptions = OpeningOptions()
+  ) throws(EmbedFuseError) -> ModelSource {
     switch FilePath.kind(of: path) {
-    case .directory: return try openDirectory(path)
-    case .file: return try openFile(path)
+    case .directory: return try openDirectory(path, options: options)
+    case .file: return try openFile(path, options: options)
     case .other: throw EmbedFuseError(.missingInput, "is neither a file nor a directory", path: path)
     case nil:
       throw EmbedFuseError(
@@ -113,25 +115,23 @@ extension ModelSource {
     }
   }
 
-  private static func openFile(_ path: String) throws(EmbedFuseError) -> ModelSource {
+  private static func openFile(_ path: String, options: OpeningOptions) throws(EmbedFuseError) -> ModelSource
+  {
     let name = FilePath.name(of: path)
     if name.hasSuffix(".h5") || name.hasSuffix(".hdf5") {
       return try openHDF5(path)
     }
-    guard name.hasSuffix(".safetensors") || name.hasSuffix(".safetensors.index.json") else {
-      throw EmbedFuseError(
-        .missingInput,
-        "is no kind of file that can be read: .safetensors, .safetensors.index.json, .h5, .hdf5",
-        path: path, remedy: "name a model directory or one of these files")
-    }
-    let checkpoint = try Checkpoint.openSafetensors(at: path)
+    let checkpoint = try Checkpoint.open(at: path, options: options)
     return ModelSource(
-      path: path, format: .safetensors, tensors: checkpoint.tensors.map { Tensor(module: "", stored: $0) },
+      path: path, format: checkpoint.format,
+      tensors: checkpoint.tensors.map { Tensor(module: "", stored: $0) },
       aliases: checkpoint.aliases, modules: [], transformerFolder: "", companions: [],
-      ownFiles: [], weightFiles: checkpoint.files, notes: [], metadata: checkpoint.metadata)
+      ownFiles: [], weightFiles: checkpoint.files, notes: checkpoint.notes, metadata: checkpoint.metadata)
   }
 
-  private static func openDirectory(_ path: String) throws(EmbedFuseError) -> ModelSource {
+  private static func openDirectory(
+    _ path: String, options: OpeningOptions
+  ) throws(EmbedFuseError) -> ModelSource {
     let listPath = FilePath.join(path, "modules.json")
     let modules = FilePath.kind(of: listPath) == .file ? try SentenceModule.list(at: listPath) : []
     // The transformer, or whatever stands first, is the model proper; the others follow under their folders.
@@ -145,7 +145,8 @@ extension ModelSource {
       let found = try WeightFiles.find(in: FilePath.join(path, folder), required: place == 0)
       guard let found else { continue }
       notes += found.notes
-      let checkpoint = try Checkpoint.openSafetensors(at: found.path)
+      let checkpoint = try Checkpoint.open(at: found.path, options: options)
+      notes += checkpoint.notes
       let module = place == 0 ? "" : folder
       tensors += checkpoint.tensors.map { Tensor(module: module, stored: $0) }
       files += checkpoint.files

@@ -1,0 +1,29 @@
+import TensorCore
+
+/// How checkpoint files are to be read where there is a choice.
+public struct OpeningOptions: Sendable, Hashable {
+  /// The state dict to take from a file that holds several, such as `model_ema`: keys joined by dots.
+  public var stateDictKey: String?
+  /// Refuse pickles that name anything outside the list of torch's weights-only loader.
+  public var strictPickle = false
+
+  /// The defaults: the one state dict that is there; unknown names in pickles are inert.
+  public init() {}
+}
+
+extension Checkpoint {
+  /// Opens a checkpoint file, or the index of its shards, by its name's ending.
+  ///
+  /// - Throws: `EmbedFuseError`: missing input for a kind of file that can't be read; bad data for a file that breaks
+  ///   its format.
+  static func open(at path: String, options: OpeningOptions) throws(EmbedFuseError) -> Checkpoint {
+    let name = FilePath.name(of: path)
+    if name.hasSuffix(".safetensors") || name.hasSuffix(".safetensors.index.json") {
+      return try openSafetensors(at: path)
+    }
+    throw EmbedFuseError(
+      .missingInput,
+      "is no kind of file that can be read: .safetensors, .safetensors.index.json, .h5, .hdf5",
+      path: path, remedy: "name a model directory or one of these files")
+  }
+}
