@@ -92,6 +92,64 @@ double ck_power(double base, double exponent) {
   return exp2_of(exponent * log2_of(base));
 }
 
+// e^v and ln v by their series, without branches, so that loops over them vectorise: within two units in the last
+// place, for |v| < 700 and for normal v > 0.
+static inline double exponential(double v) {
+  v = v < -708 ? -708 : v > 709 ? 709 : v;
+  const double magic = 0x1.8p52, scaled = v * 1.4426950408889634 + magic, whole = scaled - magic;
+  const double x = (v - whole * 0.693147180369123816490) - whole * 1.90821492927058770002e-10;
+  double series = 1.0 / 6227020800;
+  series = series * x + 1.0 / 479001600;
+  series = series * x + 1.0 / 39916800;
+  series = series * x + 1.0 / 3628800;
+  series = series * x + 1.0 / 362880;
+  series = series * x + 1.0 / 40320;
+  series = series * x + 1.0 / 5040;
+  series = series * x + 1.0 / 720;
+  series = series * x + 1.0 / 120;
+  series = series * x + 1.0 / 24;
+  series = series * x + 1.0 / 6;
+  series = series * x + 0.5;
+  series = series * x + 1;
+  series = series * x + 1;
+  const uint64_t exponent = (bits_of_double(scaled) - bits_of_double(magic) + 1023) << 52;
+  return series * double_of(exponent);
+}
+
+static inline double logarithm(double v) {
+  const uint64_t u = bits_of_double(v), offset = u - 0x3FE6A09E667F3BCDu;  // sqrt(1/2)
+  const int64_t exponent = (int64_t)offset >> 52;
+  const double m = double_of(u - ((uint64_t)exponent << 52));
+  const double s = (m - 1) / (m + 1), q = s * s;
+  double series = 1.0 / 21;
+  series = series * q + 1.0 / 19;
+  series = series * q + 1.0 / 17;
+  series = series * q + 1.0 / 15;
+  series = series * q + 1.0 / 13;
+  series = series * q + 1.0 / 11;
+  series = series * q + 1.0 / 9;
+  series = series * q + 1.0 / 7;
+  series = series * q + 1.0 / 5;
+  series = series * q + 1.0 / 3;
+  series = series * q + 1;
+  return (double)exponent * 0.69314718055994531 + 2 * s * series;
+}
+
+// Element `place` of the stream that `key` names: the top 53 bits of SplitMix64 (Steele, Lea and Flood, 2014), which
+// is a function of a counter.
+static inline uint64_t random_bits(uint64_t key, uint64_t place) {
+  uint64_t z = key + (place + 1) * 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return (z ^ (z >> 31)) >> 11;
+}
+
+// Bits that order as the numbers do.
+static inline uint64_t ordered_bits(double v) {
+  const uint64_t u = bits_of_double(v);
+  return u ^ ((uint64_t)((int64_t)u >> 63) | (1ull << 63));
+}
+
 #define NAME(f) f##_baseline
 #include "Kernels.inc"
 #undef NAME
@@ -156,13 +214,26 @@ typedef struct {
   void (*norms)(const double *, size_t, size_t, const double *, size_t, double *, size_t);
   void (*element_weights)(const double *, size_t, size_t, const double *, const double *, double, double *, size_t);
   void (*element_combine)(const double *, size_t, size_t, const double *, double, double *, double *, size_t);
+  void (*interval)(const double *, const double *, double, double, double *, size_t);
+  void (*keep)(double *, uint64_t, uint64_t, uint64_t, size_t);
+  void (*keep_each)(double *, uint64_t, uint64_t, const double *, size_t);
+  void (*vote)(const double *, const double *, size_t, const double *, const double *, size_t, int, double, int,
+               double, double *, size_t);
+  void (*histogram)(const double *, size_t, int, uint64_t, uint32_t *);
+  size_t (*collect)(const double *, size_t, int, uint64_t, uint64_t, uint64_t *, uint64_t *);
+  void (*products)(const double *, size_t, size_t, const double *, double *, size_t);
+  void (*exponentials)(const double *, double, double, double, double *, size_t);
+  void (*divergence)(const double *, const double *, double *, size_t);
+  void (*fma_mean)(const double *, size_t, const double *, size_t, double, double *, size_t);
 } table;
 
 #define TABLE(s)                                                                                         \
   {                                                                                                      \
     widen_f64##s, widen_f32##s, widen_f16##s, widen_bf16##s, narrow_f32##s, narrow_f16##s,               \
         narrow_bf16##s, narrow_e4m3##s, narrow_e5m2##s, narrow_e4m3fnuz##s, narrow_e5m2fnuz##s,          \
-        mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s, element_combine##s            \
+        mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s, element_combine##s,           \
+        interval##s, keep##s, keep_each##s, vote##s, histogram##s, collect##s, products##s,              \
+        exponentials##s, divergence##s, fma_mean##s                                                      \
   }
 
 static const table tables[] = {
@@ -265,3 +336,54 @@ void ck_element_combine(const double *x, size_t stride, size_t count, const doub
 void ck_element_norms(const double *x, size_t stride, size_t count, const double *w, double *lanes, size_t n) {
   current()->norms(x, stride, count, w, n, lanes, n);
 }
+
+void ck_interval(const double *model, const double *base, double least, double greatest, double *target, size_t n) {
+  current()->interval(model, base, least, greatest, target, n);
+}
+
+void ck_keep(double *v, uint64_t key, uint64_t start, double p, size_t n) {
+  current()->keep(v, key, start, (uint64_t)(p * 0x1p53), n);
+}
+
+void ck_keep_each(double *v, uint64_t key, uint64_t start, const double *p, size_t n) {
+  current()->keep_each(v, key, start, p, n);
+}
+
+void ck_vote(const double *base, const double *s, size_t stride, const double *votes, const double *w, size_t count,
+             int elects, double zero_sign, int normalize, double scale, double *target, size_t n) {
+  current()->vote(base, s, stride, votes, w, count, elects, zero_sign, normalize, scale, target, n);
+}
+
+void ck_histogram(const double *keys, size_t n, int shift, uint64_t prefix, uint32_t *bins) {
+  current()->histogram(keys, n, shift, prefix, bins);
+}
+
+size_t ck_collect(const double *keys, size_t n, int shift, uint64_t prefix, uint64_t start, uint64_t *found_keys,
+                  uint64_t *found_places) {
+  return current()->collect(keys, n, shift, prefix, start, found_keys, found_places);
+}
+
+void ck_products(const double *x, size_t stride, size_t count, const double *base, double *lanes, size_t n) {
+  current()->products(x, stride, count, base, lanes, n);
+}
+
+void ck_exponentials(const double *x, double shift, double factor, double offset, double *target, size_t n) {
+  current()->exponentials(x, shift, factor, offset, target, n);
+}
+
+void ck_divergence(const double *p, const double *q, double *target, size_t n) {
+  current()->divergence(p, q, target, n);
+}
+
+void ck_fma_mean(const double *x, size_t stride, const double *c, size_t count, double divisor, double *target,
+                 size_t n) {
+  current()->fma_mean(x, stride, c, count, divisor, target, n);
+}
+
+double ck_exponential(double v) { return exponential(v); }
+
+double ck_logarithm(double v) { return logarithm(v); }
+
+double ck_random(uint64_t key, uint64_t place) { return (double)random_bits(key, place) * 0x1p-53; }
+
+uint64_t ck_ordered_bits(double v) { return ordered_bits(v); }

@@ -1,43 +1,46 @@
 import Checkpoints
 import Fusion
+import Synchronization
 import TensorCore
 
-/// The buffers with which one worker reads blocks of the inputs and takes the method over them.
-struct BlockWorker {
-  /// Takes the method over a block.
-  var runner: BlockRunner
+/// The buffers with which one worker reads blocks of the inputs and takes the methods over them.
+struct BlockWorker: Sendable {
+  /// One runner for each variant.
+  var runners: [BlockRunner]
   /// The stored bytes of each source of the block at hand; only the first elements may be in use.
   var bytes: [[UInt8]] = []
-  /// The bytes of the output run at hand.
-  var output: [UInt8] = []
+  /// The bytes of the output run at hand, for each variant.
+  var outputs: [[UInt8]]
 
-  init(method: any FusionMethod, nonFinite: NonFinitePolicy) {
-    runner = BlockRunner(method, nonFinite: nonFinite)
+  init(variants: [FusionEngine.Variant]) {
+    runners = variants.map { BlockRunner($0.method, nonFinite: $0.nonFinite) }
+    outputs = variants.map { _ in [] }
   }
 
   /// Reads a range of every source.
-  mutating func read(
-    _ range: Range<Int>, of tensor: PlannedTensor
-  ) throws(EmbedFuseError) {
-    while bytes.count < tensor.sources.count { bytes.append([]) }
-    for (j, source) in tensor.sources.enumerated() {
-      let size = source.tensor.info.elementType.byteCount(ofElements: range.count)
+  mutating func read(_ range: Range<Int>, of sources: [StoredTensor]) throws(EmbedFuseError) {
+    while bytes.count < sources.count { bytes.append([]) }
+    for (j, source) in sources.enumerated() {
+      let size = source.info.elementType.byteCount(ofElements: range.count)
       if bytes[j].count < size { bytes[j] = Array(repeating: 0, count: size) }
       var span = bytes[j].mutableSpan
-      try source.tensor.storage.read(range, into: &span)
+      try source.storage.read(range, into: &span)
     }
   }
 
-  /// The block as the method sees it.
-  func block(_ range: Range<Int>, of tensor: PlannedTensor, in context: TensorContext, hasBase: Bool)
-    -> FusionBlock
-  {
-    FusionBlock(
-      tensor: context, range: range,
-      inputs: tensor.sources.map { source in
-        BlockInput(
-          path: source.tensor.path, tensor: source.tensor.info.name,
-          elementType: source.tensor.info.elementType)
-      }, hasBase: hasBase)
+  /// The bytes of a variant's sources, in its order.
+  func bytes(of planned: PlannedTensor, among engine: FusionEngine, at tensor: Int) -> [[UInt8]] {
+    engine.variants.count == 1 ? bytes : engine.places(of: planned, at: tensor).map { bytes[$0] }
   }
+}
+
+/// Keeps the buffers of workers from one pass to the next.
+final class WorkerShelf: Sendable {
+  private let workers = Mutex<[BlockWorker]>([])
+
+  /// A worker that was put back, or nil if there is none.
+  func take() -> BlockWorker? { workers.withLock { $0.popLast() } }
+
+  /// Puts a worker back.
+  func put(_ worker: BlockWorker) { workers.withLock { $0.append(worker) } }
 }

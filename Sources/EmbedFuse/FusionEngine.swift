@@ -1,155 +1,107 @@
 import Checkpoints
 import Fusion
+import Synchronization
 import TensorCore
 
-/// Takes a method over the planned tensors: its stages, pass by pass, then the fusing pass into a writer.
+/// Takes one or several methods over the planned tensors: their stages, pass by pass, then the fusing pass into
+/// writers. What several fusions read alike is read once for all of them.
 struct FusionEngine: Sendable {
-  /// The output's tensors, in the order in which they are written.
-  let tensors: [PlannedTensor]
-  /// True if the first source of every fused tensor is the base.
-  let hasBase: Bool
-  /// The method, with what its stages have learned so far.
-  var method: any FusionMethod
-  /// What to do about NaN and infinity.
-  let nonFinite: NonFinitePolicy
+  /// One fusion of those that are made together.
+  struct Variant: Sendable {
+    /// The output's tensors, in the order in which they are written: of all variants the same, from the same sources.
+    let tensors: [PlannedTensor]
+    /// The method, with what its stages over the model have learned.
+    var method: any FusionMethod
+    /// What to do about NaN and infinity.
+    let nonFinite: NonFinitePolicy
+    /// What is known of the tensors whose stages have been run, by place.
+    var facts: [Int: TensorFacts] = [:]
+  }
+
+  /// What stages have found out about one tensor.
+  struct TensorFacts: Sendable {
+    /// The results over the tensor and its tables.
+    var known = Known()
+    /// The results of stages over rows that are longer than a block, by row.
+    var longRows: [Known] = []
+  }
+
+  /// The fusions.
+  var variants: [Variant]
   /// Who does the work.
   let pool: WorkerPool
   /// Where to count the bytes read.
   let progress: FusionProgress
+  /// The bytes that searches for ranks may take.
+  let selectionBytes: Int
+  /// The buffers of workers between passes.
+  let shelf = WorkerShelf()
 
-  /// Sums over rows that are longer than a block: by tensor, then by row, all row stages one after the other.
-  private var longRows: [Int: [[Double]]] = [:]
-
-  init(
-    tensors: [PlannedTensor], hasBase: Bool, method: any FusionMethod,
-    nonFinite: NonFinitePolicy,
-    pool: WorkerPool, progress: FusionProgress
-  ) {
-    self.tensors = tensors
-    self.hasBase = hasBase
-    self.method = method
-    self.nonFinite = nonFinite
+  init(variants: [Variant], pool: WorkerPool, progress: FusionProgress, memory: Int) {
+    self.variants = variants
     self.pool = pool
     self.progress = progress
+    selectionBytes = max(8 << 20, memory / 4)
   }
 
-  /// The number of models.
-  private var modelCount: Int {
-    tensors.lazy.compactMap(\.context).first?.priors.count ?? 0
+  /// The number of tensors.
+  var tensorCount: Int { variants[0].tensors.count }
+
+  /// The stages of a variant for a tensor; none for one that is copied.
+  func stages(of variant: Int, for tensor: Int) -> [Stage] {
+    guard let context = variants[variant].tensors[tensor].context else { return [] }
+    return variants[variant].method.stages(for: context)
   }
 
-  /// The bytes of all sources that a pass over these tensors reads.
-  private func bytes(of tensors: [PlannedTensor]) -> Int {
-    tensors.reduce(0) { $0 + $1.sources.reduce(0) { $0 + $1.tensor.info.byteCount } }
-  }
-}
-
-// MARK: - Stages
-
-extension FusionEngine {
-  /// A block of the grid of one tensor.
-  private struct BlockIndex: Sendable {
-    let tensor: Int
-    let block: Int
+  /// How many stages of a variant must be known of all tensors before any is fused.
+  func modelStageCount(of variant: Int) -> Int {
+    (0..<tensorCount).lazy.map { stages(of: variant, for: $0) }.first { !$0.isEmpty }
+      .flatMap { $0.lastIndex { $0.scope == .model } }.map { $0 + 1 } ?? 0
   }
 
-  /// The passes in which stage `stage` must read tensors ahead of the fusing pass.
-  private func tensorsToSum(_ stage: Stage) -> [Int] {
-    tensors.indices.filter { index in
-      guard let context = tensors[index].context else { return false }
-      return stage.scope == .tensor || context.grid.splitsRows
-    }
+  /// True if a stage needs no pass of its own: rows that fit into a block are seen to as they come by.
+  func isTakenAlong(_ stage: Stage, variant: Int, tensor: Int) -> Bool {
+    stage.scope == .row && variants[variant].tensors[tensor].context?.grid.splitsRows == false
   }
 
-  /// Tells the progress how many bytes the stages and the fusing pass will read.
-  func announceWork() {
-    for stage in method.stages(modelCount: modelCount) {
-      progress.expect(bytes(of: tensorsToSum(stage).map { tensors[$0] }))
-    }
-    progress.expect(bytes(of: tensors))
+  /// The bytes of the sources that are read for a tensor.
+  func bytes(of tensor: Int) -> Int {
+    sources(of: tensor).reduce(0) { $0 + $1.info.byteCount }
   }
 
-  /// Goes through the method's stages: sums them over all blocks and lets the method learn from them.
-  mutating func learn() async throws {
-    let contexts = tensors.compactMap(\.context)
-    for (index, stage) in method.stages(modelCount: modelCount).enumerated() {
-      let sums = try await blockSums(of: index, over: tensorsToSum(stage))
-      switch stage.scope {
-      case .tensor:
-        method.learn(
-          stage: index,
-          sums: contexts.map { context in
-            // In the order of blocks, so that the sum doesn't depend on who computed which.
-            sums[context.index, default: []].reduce(into: Array(repeating: 0.0, count: stage.sumCount)) {
-              total, block in
-              for s in total.indices { total[s] += block[s] }
-            }
-          }, of: contexts)
-      case .row:
-        for (tensor, blocks) in sums { append(blocks, toRowsOf: contexts[tensor], sumCount: stage.sumCount) }
+  /// The tensors read for an output tensor, of all variants, each once.
+  func sources(of tensor: Int) -> [StoredTensor] { allSources(of: tensor).map(\.tensor) }
+
+  /// The same with the inputs that they come from.
+  private func allSources(of tensor: Int) -> [PlannedTensor.Source] {
+    guard variants.count > 1 else { return variants[0].tensors[tensor].sources }
+    var result: [PlannedTensor.Source] = []
+    for variant in variants {
+      for source in variant.tensors[tensor].sources where !result.contains(where: { $0.isSame(as: source) }) {
+        result.append(source)
       }
-    }
-  }
-
-  /// Adds a row stage's sums, given by the blocks into which long rows are cut, to what is known of the rows.
-  private mutating func append(_ blocks: [[Double]], toRowsOf context: TensorContext, sumCount: Int) {
-    let rows = context.shape.elementCount / context.grid.rowLength
-    let pieces = blocks.count / max(1, rows)
-    var known = longRows[context.index] ?? Array(repeating: [], count: rows)
-    for row in 0..<rows {
-      known[row] += blocks[row * pieces..<(row + 1) * pieces].reduce(
-        into: Array(repeating: 0.0, count: sumCount)
-      ) {
-        for s in $0.indices { $0[s] += $1[s] }
-      }
-    }
-    longRows[context.index] = known
-  }
-
-  /// The sums of a stage by tensor (its context's index) and block.
-  private func blockSums(of stage: Int, over indices: [Int]) async throws -> [Int: [[Double]]] {
-    let jobs = indices.flatMap { tensor in
-      (0..<tensors[tensor].context!.grid.count).map { BlockIndex(tensor: tensor, block: $0) }
-    }
-    let engine = self
-    let gathered = try await pool.run(
-      jobs.count,
-      worker: { (worker: engine.worker(), sums: [(job: Int, sums: [Double])]()) },
-      job: { index, state in
-        let job = jobs[index]
-        let tensor = engine.tensors[job.tensor]
-        let context = tensor.context!
-        let range = context.grid[job.block]
-        try state.worker.read(range, of: tensor)
-        let sums = try state.worker.runner.sums(
-          of: stage, over: state.worker.block(range, of: tensor, in: context, hasBase: engine.hasBase),
-          bytes: state.worker.bytes, rowSums: engine.rowSums(of: context, at: range))
-        state.sums.append((index, sums))
-        engine.progress.advance(engine.bytes(of: tensor, over: range))
-      },
-      gathered: { $0.sums })
-    var result: [Int: [[Double]]] = [:]
-    for (job, sums) in gathered.joined().sorted(by: { $0.job < $1.job }) {
-      result[tensors[jobs[job].tensor].context!.index, default: []].append(sums)
     }
     return result
   }
 
-  /// What is known of the long row that a block is a piece of; empty where rows aren't split.
-  private func rowSums(of context: TensorContext, at range: Range<Int>) -> [Double] {
-    longRows[context.index]?[range.lowerBound / context.grid.rowLength] ?? []
+  /// Where a variant's sources stand among all that are read for a tensor.
+  func places(of planned: PlannedTensor, at tensor: Int) -> [Int] {
+    guard variants.count > 1 else { return Array(planned.sources.indices) }
+    let all = allSources(of: tensor)
+    return planned.sources.map { source in all.firstIndex { $0.isSame(as: source) }! }
   }
 
-  private func worker() -> BlockWorker {
-    BlockWorker(method: method, nonFinite: nonFinite)
-  }
-
-  private func bytes(of tensor: PlannedTensor, over range: Range<Int>) -> Int {
-    tensor.sources.reduce(0) { $0 + $1.tensor.info.elementType.byteCount(ofElements: range.count) }
+  /// What is known of a tensor for the block at `range`.
+  func known(of variant: Int, tensor: Int, at range: Range<Int>) -> Known {
+    guard let facts = variants[variant].facts[tensor] else { return Known() }
+    guard !facts.longRows.isEmpty, let grid = variants[variant].tensors[tensor].context?.grid else {
+      return facts.known
+    }
+    return facts.longRows[range.lowerBound / grid.rowLength]
   }
 }
 
-// MARK: - The fusing pass
+// MARK: - The course of a fusion
 
 extension FusionEngine {
   /// What the fusing pass found out about one tensor.
@@ -160,104 +112,108 @@ extension FusionEngine {
     let sourceDigests: [ContentDigest]
     /// The weights that each model was given; nil for a copy.
     let tally: WeightTally?
+    /// The magnitudes that they come from, if a group as large as a tensor has any.
+    let magnitudes: [Double]
   }
 
-  /// What a worker found out about one block.
-  private struct BlockFinding: Sendable {
-    let tensor: Int
-    let block: Int
-    /// The output's digest, then each source's.
-    let digests: [ContentDigest]
-    let tally: WeightTally?
-  }
-
-  /// One call of the writer.
-  private struct Run: Sendable {
-    let tensor: Int
-    let range: Range<Int>
-  }
-
-  /// Fuses or copies every tensor into `writer`, whose tensors are this engine's in the same order.
-  func fuse(into writer: any CheckpointWriter) async throws -> [Finding] {
-    let runs = tensors.indices.flatMap { tensor in
-      BlockGrid(tensors[tensor].info).runs(of: writer.runLength(of: tensor)).map {
-        Run(tensor: tensor, range: $0)
+  /// Fuses or copies every tensor into the writers, one for each variant, whose tensors are the variant's.
+  ///
+  /// - Returns: for each variant what was found out about each tensor.
+  mutating func fuse(into writers: [any CheckpointWriter]) async throws -> [[Finding]] {
+    announceWork()
+    try await learn()
+    var findings: [[Finding]] = variants.map { _ in [] }
+    for group in groups() {
+      try await runStages(of: group)
+      for (variant, found) in try await fuse(group, into: writers).enumerated() {
+        findings[variant] += found
       }
+      forget(group)
     }
-    let engine = self
-    let gathered = try await pool.run(
-      runs.count,
-      worker: { (worker: engine.worker(), findings: [BlockFinding]()) },
-      job: { index, state in
-        let run = runs[index]
-        let size = engine.tensors[run.tensor].info.elementType.byteCount(ofElements: run.range.count)
-        do {
-          try engine.make(run, with: &state.worker, findings: &state.findings)
-          try writer.write(state.worker.output.span.extracting(0..<size), of: run.tensor, at: run.range)
-        } catch {
-          writer.abandon()
-          throw error
+    return findings
+  }
+
+  /// The magnitudes of every tensor, without fusing: for a report.
+  mutating func measure() async throws -> [[Double]] {
+    try await learn()
+    var magnitudes: [[Double]] = []
+    for group in groups() {
+      try await runStages(of: group)
+      for tensor in group { magnitudes.append(self.magnitudes(of: 0, tensor: tensor)) }
+      forget(group)
+    }
+    return magnitudes
+  }
+
+  /// The method's magnitudes of a tensor.
+  func magnitudes(of variant: Int, tensor: Int) -> [Double] {
+    guard let context = variants[variant].tensors[tensor].context else { return [] }
+    return variants[variant].method.magnitudes(
+      of: context, known: variants[variant].facts[tensor]?.known ?? Known())
+  }
+
+  /// Runs the stages over the model: all tensors, stage by stage.
+  mutating func learn() async throws {
+    let counts = variants.indices.map { modelStageCount(of: $0) }
+    for stage in 0..<(counts.max() ?? 0) {
+      try await run(stage, of: variants.indices.filter { stage < counts[$0] }, over: Array(0..<tensorCount))
+    }
+  }
+
+  /// Runs the other stages over some tensors, all of them before the tensors are fused.
+  private mutating func runStages(of tensors: [Int]) async throws {
+    let first = variants.indices.map { modelStageCount(of: $0) }
+    let last =
+      tensors.flatMap { tensor in variants.indices.map { stages(of: $0, for: tensor).count } }.max() ?? 0
+    for stage in 0..<last {
+      try await run(stage, of: variants.indices.filter { stage >= first[$0] }, over: tensors)
+    }
+  }
+
+  private mutating func forget(_ tensors: [Int]) {
+    for variant in variants.indices {
+      for tensor in tensors { variants[variant].facts[tensor] = nil }
+    }
+  }
+
+  /// The tensors in groups that are taken through stages and fusing together, so that later passes find the inputs in
+  /// the cache: a few for which there are stages, all where there are none.
+  private func groups() -> [[Int]] {
+    let first = variants.indices.map { modelStageCount(of: $0) }
+    var groups: [[Int]] = [[]]
+    var (bytes, selection) = (0, 0)
+    for tensor in 0..<tensorCount {
+      var needed = 0
+      var hasStages = false
+      for variant in variants.indices {
+        for stage in stages(of: variant, for: tensor).dropFirst(first[variant])
+        where !isTakenAlong(stage, variant: variant, tensor: tensor) {
+          hasStages = true
+          if case .ranks(let channels) = stage.measure { needed += channels * (1 << 20) }
         }
-      },
-      gathered: { $0.findings })
-    return summarize(gathered.flatMap { $0 })
-  }
-
-  /// Makes the output bytes of a run, block by block of the grid.
-  private func make(
-    _ run: Run, with worker: inout BlockWorker, findings: inout [BlockFinding]
-  ) throws {
-    let tensor = tensors[run.tensor]
-    let type = tensor.info.elementType
-    let size = type.byteCount(ofElements: run.range.count)
-    if worker.output.count < size { worker.output = Array(repeating: 0, count: size) }
-    let grid = BlockGrid(tensor.info)
-    var block = grid.index(startingAt: run.range.lowerBound)
-    while block < grid.count, grid[block].lowerBound < run.range.upperBound {
-      let range = grid[block]
-      let offset = type.byteCount(ofElements: range.lowerBound - run.range.lowerBound)
-      let blockSize = type.byteCount(ofElements: range.count)
-      try worker.read(range, of: tensor)
-      var tally: WeightTally?
-      switch tensor.making {
-      case .copy:
-        worker.output.replaceSubrange(offset..<offset + blockSize, with: worker.bytes[0].prefix(blockSize))
-      case .fuse(let context):
-        var counted = WeightTally(modelCount: context.priors.count)
-        let whole = worker.block(range, of: tensor, in: context, hasBase: hasBase)
-        try worker.runner.fuse(
-          whole, bytes: worker.bytes, rowSums: rowSums(of: context, at: range), as: type,
-          into: &worker.output, at: offset, tally: &counted)
-        tally = counted
       }
-      var digests = [ContentDigest.of(worker.output.span.extracting(offset..<offset + blockSize))]
-      for (j, source) in tensor.sources.enumerated() {
-        let stored = source.tensor.info.elementType.byteCount(ofElements: range.count)
-        let bytes = worker.bytes[j]
-        digests.append(ContentDigest.of(bytes.span.extracting(0..<stored)))
+      let size = hasStages ? self.bytes(of: tensor) : 0
+      if bytes > 0, bytes + size > 64 << 20 || selection + needed > selectionBytes {
+        groups.append([])
+        (bytes, selection) = (0, 0)
       }
-      findings.append(BlockFinding(tensor: run.tensor, block: block, digests: digests, tally: tally))
-      progress.advance(bytes(of: tensor, over: range))
-      block += 1
+      groups[groups.count - 1].append(tensor)
+      bytes += size
+      selection += needed
     }
+    return groups
   }
 
-  /// Puts the blocks' findings together, tensor by tensor and in the order of blocks.
-  private func summarize(_ blocks: [BlockFinding]) -> [Finding] {
-    var byTensor: [[BlockFinding]] = Array(repeating: [], count: tensors.count)
-    for block in blocks { byTensor[block.tensor].append(block) }
-    return zip(tensors, byTensor).map { tensor, blocks in
-      let blocks = blocks.sorted { $0.block < $1.block }
-      let infos = [tensor.info] + tensor.sources.map(\.tensor.info)
-      let digests = infos.indices.map { j in
-        var builder = TensorDigestBuilder(infos[j])
-        for block in blocks { builder.set(block.digests[j], ofBlock: block.block) }
-        return builder.finish()
+  /// Tells the progress how many bytes the stages and the fusing pass will read.
+  private func announceWork() {
+    for tensor in 0..<tensorCount {
+      let passes = variants.indices.map { variant in
+        stages(of: variant, for: tensor).reduce(0) { count, stage in
+          if case .ranks = stage.measure { return count + 2 }
+          return count + (isTakenAlong(stage, variant: variant, tensor: tensor) ? 0 : 1)
+        }
       }
-      let tally = tensor.context.map { context in
-        blocks.reduce(into: WeightTally(modelCount: context.priors.count)) { $0.merge($1.tally!) }
-      }
-      return Finding(digest: digests[0], sourceDigests: Array(digests.dropFirst()), tally: tally)
+      progress.expect(bytes(of: tensor) * (1 + (passes.max() ?? 0)))
     }
   }
 }

@@ -65,7 +65,7 @@ public struct FusionManifest: Sendable, Hashable {
     json = [
       "embedfuse": .string(embedFuseVersion),
       "manifest": .number(Self.version),
-      "recipe": Self.recipe(plan.recipe),
+      "recipe": plan.recipe.json,
       "inputs": .array(
         zip(plan.inputs, digests.inputs).enumerated().map { index, input in
           Self.input(input.0, digest: input.1, isBase: index == 0 && plan.recipe.base != nil)
@@ -90,80 +90,5 @@ public struct FusionManifest: Sendable, Hashable {
   /// machine.
   static func portable(_ path: String) -> String {
     path.hasPrefix("/") ? FilePath.name(of: path) : path
-  }
-
-  private static func recipe(_ recipe: Recipe) -> JSON {
-    var parameters = JSON.Object()
-    for (name, value) in recipe.method.parameterValues {
-      parameters[name] = Double(value).map { .number($0) } ?? Bool(value).map { .bool($0) } ?? .string(value)
-    }
-    return [
-      "base": recipe.base.map { .string(portable($0)) } ?? .null,
-      "models": .array(recipe.models.map { .string(portable($0)) }),
-      "method": .string(recipe.method.name),
-      "parameters": .object(parameters),
-      "weights": .array(recipe.weights.map(\.json)),
-      "dtype": recipe.elementType.map { .string($0.name) } ?? .null,
-      "missing": .string(recipe.missing.rawValue),
-      "nonfinite": .string(recipe.nonFinite.rawValue),
-      "config_from": recipe.configFrom.map { .number($0) } ?? .null,
-    ]
-  }
-}
-
-extension TensorValue {
-  /// A number, or a list of filters with values.
-  var json: JSON {
-    if rules.count == 1, rules[0].filter == nil { return .number(rules[0].value) }
-    return .array(
-      rules.map { rule in
-        var object = JSON.Object()
-        object["filter"] = rule.filter.map { .string($0) }
-        object["value"] = .number(rule.value)
-        return .object(object)
-      })
-  }
-
-  /// Reads what `json` gives.
-  init?(_ json: JSON) {
-    if let number = json.doubleValue {
-      self.init(number)
-      return
-    }
-    var rules: [Rule] = []
-    for entry in json.arrayValue ?? [] {
-      guard let value = entry["value"]?.doubleValue else { return nil }
-      rules.append(Rule(filter: entry["filter"]?.stringValue, value: value))
-    }
-    guard !rules.isEmpty else { return nil }
-    self.init(rules: rules)
-  }
-}
-
-extension Recipe {
-  /// Reads the recipe of a manifest.
-  ///
-  /// - Throws: `EmbedFuseError` (bad data) if the manifest isn't of a known form.
-  init(manifest json: JSON, path: String) throws(EmbedFuseError) {
-    let unknown = EmbedFuseError(.badData, "its manifest holds no recipe of a known form", path: path)
-    guard json["manifest"]?.intValue == FusionManifest.version, let recipe = json["recipe"],
-      let name = recipe["method"]?.stringValue, let models = recipe["models"]?.arrayValue,
-      let missing = recipe["missing"]?.stringValue.flatMap(MissingPolicy.init(rawValue:)),
-      let nonFinite = recipe["nonfinite"]?.stringValue.flatMap(NonFinitePolicy.init(rawValue:))
-    else { throw unknown }
-    var parameters: [String: String] = [:]
-    for member in recipe["parameters"]?.objectValue?.members ?? [] {
-      switch member.value {
-      case .string(let text), .number(let text): parameters[member.key] = text
-      case .bool(let value): parameters[member.key] = String(value)
-      default: throw unknown
-      }
-    }
-    let weights = (recipe["weights"]?.arrayValue ?? []).compactMap { TensorValue($0) }
-    self.init(
-      base: recipe["base"]?.stringValue, models: models.compactMap(\.stringValue),
-      method: try MethodSettings(named: name, parameters: parameters), weights: weights,
-      elementType: recipe["dtype"]?.stringValue.flatMap(ElementType.init(name:)), missing: missing,
-      nonFinite: nonFinite, configFrom: recipe["config_from"]?.intValue)
   }
 }

@@ -49,26 +49,21 @@ extension FusionPlan {
       synchronize: options.synchronize)
     let reportPublication = try reportPublication(options, output: path)
     let pool = WorkerPool(width: workers)
-    var engine = engine(pool: pool, progress: progress)
-    engine.announceWork()
+    var engine = try engine(pool: pool, progress: progress, memory: options.memory)
     try checkCarriedTensors()
-    try await engine.learn()
 
     let files = try kind == .safetensors ? [] : companionFiles()
     let placeholder = FusionManifest(self, digests: .init(placeholdersFor: self), files: files)
     let output = try FusionOutput(
       self, publication: publication, options: options, workers: workers, manifest: placeholder)
-    let findings = try await engine.fuse(into: output.writer)
+    let findings = try await engine.fuse(into: [output.writer])[0]
     let manifest = FusionManifest(self, digests: .init(self, findings: findings), files: files)
     try output.finish(files: files, manifest: manifest)
 
-    var report = WeightsReport(self, method: engine.method, findings: findings)
-    if let reportPublication {
-      if let measured = try await measuredByTensor(pool: pool) {
-        report = WeightsReport(self, method: measured, findings: findings)
-      }
-      try report.write(into: reportPublication)
-    }
+    let report = WeightsReport(
+      self, findings: findings,
+      magnitudes: options.weightsReport == nil ? nil : try await measuredByTensor(pool: pool))
+    if let reportPublication { try report.write(into: reportPublication) }
     try Task.checkCancellation()
     try publication.publish()
     try reportPublication?.publish()
@@ -80,23 +75,30 @@ extension FusionPlan {
   }
 
   /// The engine for this plan.
-  func engine(pool: WorkerPool, progress: FusionProgress) -> FusionEngine {
+  func engine(
+    pool: WorkerPool, progress: FusionProgress, memory: Int = 512 << 20
+  ) throws(EmbedFuseError) -> FusionEngine {
     FusionEngine(
-      tensors: tensors, hasBase: readsBase, method: recipe.method.method, nonFinite: recipe.nonFinite,
-      pool: pool,
-      progress: progress)
+      variants: [
+        FusionEngine.Variant(
+          tensors: tensors, method: try recipe.method.method(), nonFinite: recipe.nonFinite)
+      ], pool: pool, progress: progress, memory: memory)
   }
 
-  /// The method at tensor scale, with the magnitudes of every tensor, for a report on weights that are too fine
-  /// to list; nil if the method knows such magnitudes itself. It takes one more pass.
-  private func measuredByTensor(pool: WorkerPool) async throws -> (any FusionMethod)? {
-    guard case .deltaGuided(let method) = recipe.method, [.element, .row].contains(method.granularity),
-      method.power != 0
+  /// The magnitudes of every tensor, for a report on weights that are too fine to list; nil if the method knows such
+  /// magnitudes itself. It takes one more pass.
+  private func measuredByTensor(pool: WorkerPool) async throws -> [[Double]]? {
+    guard let method = try recipe.method.method() as? DeltaGuided,
+      [.element, .row].contains(method.granularity), method.power != 0
     else { return nil }
-    var engine = engine(pool: pool, progress: FusionProgress())
-    engine.method = DeltaGuided(granularity: .tensor, magnitude: method.magnitude, balance: method.balance)
-    try await engine.learn()
-    return engine.method
+    var engine = FusionEngine(
+      variants: [
+        FusionEngine.Variant(
+          tensors: tensors,
+          method: DeltaGuided(granularity: .tensor, magnitude: method.magnitude, balance: method.balance),
+          nonFinite: recipe.nonFinite)
+      ], pool: pool, progress: FusionProgress(), memory: 512 << 20)
+    return try await engine.measure()
   }
 
   /// How many workers fit into the memory that is allowed.
@@ -122,7 +124,13 @@ extension FusionPlan {
           $0 + $1.tensor.info.elementType.byteCount(ofElements: BlockGrid.blockLength)
         }
       }.max() ?? 0
-    let tiles = (2 * inputs.count + 2) * 4096 * 8
+    // Some methods take whole rows, as long as they fit into a block.
+    let rows = tensors.lazy.compactMap { $0.context?.grid.rowLength }.max() ?? 0
+    let wholeRows = (try? recipe.method.method())?.wantsWholeRows == true
+    let tile = wholeRows ? max(4096, min(rows, BlockGrid.blockLength)) : 4096
+    // A search for ranks counts keys by 16 bits, for each model and up to three ranks.
+    let searches = recipe.models.count * 3 * 65_536 * 4
+    let tiles = (2 * inputs.count + 2) * tile * 8 + searches
     // The output run. A chunk of HDF5 also stands in its planes, as a frame, and in two that wait; chunks grow with
     // a tensor, so that it has no more than 1500, by doubling.
     let largest = tensors.lazy.map(\.info.byteCount).max() ?? 0

@@ -18,8 +18,6 @@ public struct FusionPlan: Sendable {
   let tensors: [PlannedTensor]
   /// The folder of each tensor's module; empty for the transformer.
   let modules: [String]
-  /// True if the first source of every fused tensor is the base.
-  let readsBase: Bool
   /// Each input's tensor, for the tensors that hold no learned values.
   let carried: [[StoredTensor?]]
 
@@ -37,33 +35,84 @@ public struct FusionPlan: Sendable {
   /// - Throws: `EmbedFuseError`: usage for a recipe that can't be carried out; missing input or bad data, with
   ///   all incompatibilities listed in one message.
   public init(_ recipe: Recipe) throws(EmbedFuseError) {
-    try recipe.method.validate()
-    let method = recipe.method.method
+    try self.init(recipe, inputs: nil)
+  }
+
+  /// The plan for inputs that are open already; nil to open them.
+  init(_ recipe: Recipe, inputs opened: [ModelSource]?) throws(EmbedFuseError) {
+    let method = try recipe.method.method()
+    try Self.check(recipe, method: method)
+    self.recipe = recipe
+    if let opened { inputs = opened } else { inputs = try Self.open(recipe.inputs) }
+    let space = recipe.method.description.mergeSpace
+    let readsBase =
+      recipe.base != nil && (space != .weights || method.needsBase || recipe.nonFinite == .base)
+    let alignment = try InputAlignment(recipe: recipe, inputs: inputs)
+    notes = alignment.notes
+    carried = alignment.rows.filter { !$0.sources[0]!.info.elementType.isFusable }.map(\.sources)
+    let assembly = TensorAssembly(recipe: recipe, rows: alignment.rows, method: method, readsBase: readsBase)
+    tensors = try assembly.tensors()
+    modules = tensors.map { tensor in
+      alignment.rows.first { $0.name == tensor.info.name }?.module ?? ""
+    }
+  }
+
+  /// Checks what can be checked without the inputs.
+  private static func check(_ recipe: Recipe, method: any FusionMethod) throws(EmbedFuseError) {
+    let description = recipe.method.description
     guard !recipe.models.isEmpty else {
       throw EmbedFuseError(
         .usage, "there is nothing to fuse", remedy: "name at least one fine-tuned checkpoint")
     }
-    guard recipe.base != nil || method.mergeSpace == .weights else {
+    guard recipe.base != nil || !method.needsBase else {
       throw EmbedFuseError(
-        .usage, "\(recipe.method.name) measures how far each model moved from its base, but there is no base",
+        .usage,
+        method is DeltaGuided
+          ? "\(description.name) measures how far each model moved from its base, but there is no base"
+          : "\(description.name) needs a base, but there is none",
         remedy: "name the pretrained checkpoint with --base, or use --method soup")
     }
     guard recipe.base != nil || recipe.nonFinite != .base else {
       throw EmbedFuseError(.usage, "--nonfinite base takes the base's values, but there is no base")
+    }
+    let counts =
+      recipe.slices.isEmpty
+      ? [recipe.models.count] : recipe.slices.map { $0.sources.count { $0.model != nil } }
+    if let count = counts.first(where: { !description.models.contains($0) }) {
+      let range = description.models
+      let expected =
+        range.lowerBound == range.upperBound
+        ? "exactly \(range.lowerBound)" : "at least \(range.lowerBound)"
+      throw EmbedFuseError(
+        .usage,
+        "\(description.name) takes \(expected) \(range.upperBound == 1 ? "model" : "models")\(method.needsBase ? " besides the base" : ""), but there \(count == 1 ? "is" : "are") \(count)",
+        remedy: "name other models, or choose another method")
+    }
+    let companions = description.needsCompanions ? recipe.models.count : 0
+    guard recipe.companions.count == companions else {
+      throw EmbedFuseError(
+        .usage,
+        companions == 0
+          ? "\(description.name) takes no files besides the models"
+          : "\(description.name) needs a file of Fisher diagonals for each of the \(companions) models, but there are \(recipe.companions.count)",
+        remedy: companions == 0
+          ? "use --method fisher" : "name them with --fisher, in the order of the models")
     }
     guard recipe.weights.isEmpty || recipe.weights.count == recipe.models.count else {
       throw EmbedFuseError(
         .usage, "there are \(recipe.weights.count) weights for \(recipe.models.count) models",
         remedy: "give one weight for each model, in the order of the models")
     }
-    self.recipe = recipe
-    inputs = try Self.open(recipe.inputs)
-    readsBase = recipe.base != nil && (method.mergeSpace == .deltas || recipe.nonFinite == .base)
-    let alignment = try InputAlignment(recipe: recipe, inputs: inputs)
-    notes = alignment.notes
-    modules = alignment.rows.map(\.module)
-    carried = alignment.rows.filter { !$0.sources[0]!.info.elementType.isFusable }.map(\.sources)
-    tensors = try Self.plan(alignment.rows, recipe: recipe, readsBase: readsBase)
+    guard recipe.weights.isEmpty || description.parameter(named: "weight") != nil else {
+      throw EmbedFuseError(
+        .usage, "\(description.name) takes no weights",
+        remedy: "leave the weights out, or choose another method")
+    }
+    for parameters in recipe.modelParameters + recipe.slices.flatMap({ $0.sources.map(\.parameters) }) {
+      for name in parameters.keys.sorted() {
+        try MethodSettings.check(parameters[name]!, of: try recipe.method.parameter(named: name))
+      }
+    }
   }
 
   /// Opens all inputs; if some can't be, one error names all of them.
@@ -80,55 +129,5 @@ public struct FusionPlan: Sendable {
       "\(failures.count) inputs can't be read:\n  "
         + failures.map { String($0.description.split(separator: "\n").joined(separator: "\n  ")) }.joined(
           separator: "\n  "))
-  }
-
-  /// Decides how each aligned tensor is made.
-  private static func plan(
-    _ rows: [InputAlignment.Row], recipe: Recipe, readsBase: Bool
-  ) throws(EmbedFuseError) -> [PlannedTensor] {
-    var tensors: [PlannedTensor] = []
-    var fused = 0
-    for row in rows {
-      let reference = row.sources[0]!
-      let type = reference.info.elementType
-      let offset = recipe.base == nil ? 0 : 1
-      let models = row.sources[offset...]
-      guard type.isFusable, models.allSatisfy({ $0 != nil }) else {
-        tensors.append(
-          PlannedTensor(
-            info: try row.info(as: type), making: .copy,
-            sources: [PlannedTensor.Source(input: 0, tensor: reference)]))
-        continue
-      }
-      let weights = try Self.weights(of: row.name, recipe: recipe)
-      let context = TensorContext(
-        index: fused, name: row.name, shape: reference.info.shape,
-        layer: LayerName.of(row.comparableName, module: row.module), priors: weights)
-      fused += 1
-      let first = readsBase ? 0 : offset
-      tensors.append(
-        PlannedTensor(
-          info: try row.info(as: recipe.elementType ?? type), making: .fuse(context),
-          sources: (first..<row.sources.count).map {
-            PlannedTensor.Source(input: $0, tensor: row.sources[$0]!)
-          }))
-    }
-    return tensors
-  }
-
-  /// The weight of each model for a tensor.
-  private static func weights(of tensor: String, recipe: Recipe) throws(EmbedFuseError) -> [Double] {
-    guard !recipe.weights.isEmpty else { return recipe.models.map { _ in 1 } }
-    var weights: [Double] = []
-    for (k, value) in recipe.weights.enumerated() {
-      guard let weight = value.value(for: tensor) else {
-        throw EmbedFuseError(
-          .usage, "none of the filters of this model's weight fits", path: recipe.models[k], tensor: tensor,
-          remedy: "end the list of filters with one that fits every name")
-      }
-      weights.append(weight)
-    }
-    try recipe.method.validate(weights: weights, of: tensor)
-    return weights
   }
 }

@@ -1,159 +1,205 @@
-import Checkpoints
 import Fusion
 import TensorCore
 
 /// A method with its parameters, as a recipe names it.
-public enum MethodSettings: Sendable {
-  /// Weights from each parameter's deviation from initialization.
-  case deltaGuided(DeltaGuided)
-  /// Model Soups: the weighted mean, or, not normalised, the weighted sum. A λ other than 1 scales the mean's
-  /// difference to the base.
-  case soup(normalize: Bool = true, lambda: DeltaGuided.Lambda = .fixed(1))
-  /// The base plus the scaled sum of weighted deltas.
-  case taskArithmetic(lambda: Double = 1, normalize: Bool = false)
+public struct MethodSettings: Sendable {
+  /// The method.
+  public let type: any FusionMethod.Type
+  /// The parameters that are given for all models, by their names.
+  public var values: [String: TensorValue]
+  /// The key of all random numbers.
+  public var seed: UInt64
+  /// True for mergekit 0.1.5's results where these are fragile, too.
+  public var followsMergekit: Bool
 
-  /// The names of all methods, as the command takes them, and what parameters each has.
-  public static let parameters: KeyValuePairs<String, [String]> = [
-    "delta-guided": ["granularity", "magnitude", "power", "balance", "lambda"],
-    "soup": ["normalize", "lambda"],
-    "task-arithmetic": ["lambda", "normalize"],
-  ]
+  /// A method of embedfuse or of your own, with these parameters; what isn't given has its default.
+  ///
+  /// - Throws: `EmbedFuseError` (usage) for an unknown parameter or a value out of range.
+  public init(
+    _ type: any FusionMethod.Type, _ values: [String: TensorValue] = [:], seed: UInt64 = 0,
+    followsMergekit: Bool = false
+  ) throws(EmbedFuseError) {
+    self.type = type
+    self.values = [:]
+    self.seed = seed
+    self.followsMergekit = followsMergekit
+    for name in values.keys.sorted() {
+      let parameter = try parameter(named: name)
+      try Self.check(values[name]!, of: parameter)
+      guard self.values.updateValue(values[name]!, forKey: parameter.name) == nil else {
+        throw EmbedFuseError(.usage, "the parameter \(parameter.name) is given twice")
+      }
+    }
+    _ = try method()
+  }
 
   /// The method of this name with these parameters; what isn't given has its default.
   ///
   /// - Throws: `EmbedFuseError` (usage) for an unknown method or parameter, or a value out of range.
-  public init(named name: String, parameters given: [String: String] = [:]) throws(EmbedFuseError) {
-    guard let known = Self.parameters.first(where: { $0.key == name })?.value else {
-      let names = Self.parameters.map(\.key).joined(separator: ", ")
-      throw EmbedFuseError(
-        .usage, "there is no method '\(name.printable)'", remedy: "choose one of: \(names)")
-    }
-    if let unknown = given.keys.sorted().first(where: { !known.contains($0) }) {
-      throw EmbedFuseError(
-        .usage, "\(name) has no parameter '\(unknown.printable)'",
-        remedy: "its parameters are: \(known.joined(separator: ", "))")
-    }
-    func value<Value>(
-      _ key: String, default standard: Value, _ expected: String, _ parse: (String) -> Value?
-    ) throws(EmbedFuseError) -> Value {
-      guard let text = given[key] else { return standard }
-      guard let value = parse(text) else {
-        throw EmbedFuseError(.usage, "\(key) is '\(text.printable)'; it must be \(expected)")
-      }
-      return value
-    }
-    let lambda = try value(
-      "lambda", default: DeltaGuided.Lambda.fixed(1), "a number or auto, auto:tensor, auto:row"
-    ) {
-      DeltaGuided.Lambda($0)
-    }
-    let normalize = try value("normalize", default: name == "soup", "true or false") { Bool($0) }
-    switch name {
-    case "soup":
-      self = .soup(normalize: normalize, lambda: lambda)
-    case "task-arithmetic":
-      guard case .fixed(let number) = lambda else {
-        throw EmbedFuseError(
-          .usage, "lambda is \(lambda), but task arithmetic takes a number",
-          remedy: "use --method soup --lambda \(lambda): task arithmetic that tunes itself")
-      }
-      self = .taskArithmetic(lambda: number, normalize: normalize)
-    default:
-      self = .deltaGuided(
-        DeltaGuided(
-          granularity: try value("granularity", default: .element, "element, row, tensor, layer or model") {
-            DeltaGuided.Granularity(rawValue: $0)
-          },
-          magnitude: try value("magnitude", default: .meanAbs, "mean-abs, rms or relative") {
-            DeltaGuided.Magnitude(rawValue: $0)
-          },
-          power: try value("power", default: 1, "a number") { Double($0) },
-          balance: try value("balance", default: .none, "none, model or tensor") {
-            DeltaGuided.Balance(rawValue: $0)
-          }, lambda: lambda))
-    }
-    try validate()
+  public init(
+    named name: String, parameters: [String: String] = [:], seed: UInt64 = 0, followsMergekit: Bool = false
+  ) throws(EmbedFuseError) {
+    try self.init(
+      try Self.method(named: name), parameters.mapValues { TensorValue($0) }, seed: seed,
+      followsMergekit: followsMergekit)
   }
+
+  /// The method of this name.
+  static func method(named name: String) throws(EmbedFuseError) -> any FusionMethod.Type {
+    guard let type = FusionMethods.named(name) else { throw unknown(name) }
+    return type
+  }
+
+  private static func unknown(_ name: String) -> EmbedFuseError {
+    let names = FusionMethods.all.map { $0.description.name }
+    let nearest = Suggestion.nearest(to: name.replacing("_", with: "-"), among: names)
+    return EmbedFuseError(
+      .usage, "there is no method '\(name.printable)'",
+      remedy: (nearest.map { "did you mean \($0)? " } ?? "")
+        + "choose one of: \(names.joined(separator: ", "))")
+  }
+
+  /// Delta-guided fusion.
+  public static func deltaGuided(_ method: DeltaGuided = DeltaGuided()) -> MethodSettings {
+    unchecked(
+      DeltaGuided.self,
+      [
+        "granularity": TensorValue(method.granularity.rawValue),
+        "magnitude": TensorValue(method.magnitude.rawValue), "power": TensorValue(method.power),
+        "balance": TensorValue(method.balance.rawValue), "lambda": TensorValue(method.lambda.description),
+      ])
+  }
+
+  /// Model Soups: the weighted mean, or, not normalised, the weighted sum. A λ other than 1 scales the mean's
+  /// difference to the base.
+  public static func soup(
+    normalize: Bool = true, lambda: DeltaGuided.Lambda = .fixed(1)
+  ) -> MethodSettings {
+    unchecked(
+      Soup.self,
+      ["normalize": TensorValue(String(normalize)), "lambda": TensorValue(lambda.description)])
+  }
+
+  /// The base plus the scaled sum of weighted deltas.
+  public static func taskArithmetic(lambda: Double = 1, normalize: Bool = false) -> MethodSettings {
+    unchecked(
+      TaskArithmetic.self,
+      ["lambda": TensorValue(lambda), "normalize": TensorValue(String(normalize))])
+  }
+
+  private static func unchecked(
+    _ type: any FusionMethod.Type, _ values: [String: TensorValue]
+  ) -> MethodSettings {
+    var settings = try! MethodSettings(type)
+    settings.values = values
+    return settings
+  }
+
+  /// The description of the method.
+  public var description: MethodDescription { type.description }
 
   /// The name of the method.
-  public var name: String {
-    switch self {
-    case .deltaGuided: "delta-guided"
-    case .soup: "soup"
-    case .taskArithmetic: "task-arithmetic"
+  public var name: String { description.name }
+
+  /// The parameter of this name, in either spelling.
+  ///
+  /// - Throws: `EmbedFuseError` (usage) with the names that there are.
+  func parameter(named name: String) throws(EmbedFuseError) -> Parameter {
+    if let parameter = description.parameter(named: name) { return parameter }
+    let names = description.parameters.map(\.name)
+    let nearest = Suggestion.nearest(to: name, among: names)
+    throw EmbedFuseError(
+      .usage, "\(self.name) has no parameter '\(name.printable)'",
+      remedy: (nearest.map { "did you mean \($0)? " } ?? "")
+        + (names.isEmpty ? "it has none" : "its parameters are: \(names.joined(separator: ", "))"))
+  }
+
+  /// Checks that every value lies in the parameter's range.
+  static func check(_ value: TensorValue, of parameter: Parameter) throws(EmbedFuseError) {
+    for rule in value.rules {
+      for point in rule.points where parameter.number(for: point) == nil {
+        throw EmbedFuseError(
+          .usage, "\(parameter.name) is '\(point.printable)'; it must be \(parameter.expectation)")
+      }
+      if case .regex(let pattern) = rule.pattern, (try? Regex(pattern)) == nil {
+        throw EmbedFuseError(.usage, "'\(pattern.printable)' is no regular expression")
+      }
+    }
+    if parameter.scope == .method && value.constant == nil {
+      throw EmbedFuseError(
+        .usage,
+        "\(parameter.name) shapes the passes over the whole model; it can't differ from tensor to tensor")
     }
   }
 
-  /// Every parameter with its value, in the order in which they are documented.
+  /// Every parameter that the whole recipe shares with its value, in the order in which they are documented.
   public var parameterValues: [(name: String, value: String)] {
-    switch self {
-    case .deltaGuided(let method):
-      [
-        ("granularity", method.granularity.rawValue), ("magnitude", method.magnitude.rawValue),
-        ("power", String(method.power)), ("balance", method.balance.rawValue),
-        ("lambda", method.lambda.description),
-      ]
-    case .soup(let normalize, let lambda):
-      [("normalize", String(normalize)), ("lambda", lambda.description)]
-    case .taskArithmetic(let lambda, let normalize):
-      [("lambda", String(lambda)), ("normalize", String(normalize))]
+    description.parameters.compactMap { parameter in
+      if let value = values[parameter.name] { return (parameter.name, value.text) }
+      guard parameter.scope != .model, let standard = parameter.standard else { return nil }
+      return (parameter.name, parameter.canonical(standard))
     }
   }
 
   /// The method itself.
-  public var method: any FusionMethod {
-    switch self {
-    case .deltaGuided(let method): method
-    case .soup(let normalize, .fixed(1)): Soup(normalize: normalize)
-    case .soup(_, let lambda): DeltaGuided(granularity: .model, power: 0, lambda: lambda)
-    case .taskArithmetic(let lambda, let normalize): TaskArithmetic(lambda: lambda, normalize: normalize)
-    }
-  }
-
-  /// Checks what the parameters' types leave open.
   ///
-  /// - Throws: `EmbedFuseError` (usage) naming the parameter and its range.
-  func validate() throws(EmbedFuseError) {
-    func check(_ name: String, _ value: Double) throws(EmbedFuseError) {
-      guard value.isFinite else {
-        throw EmbedFuseError(.usage, "\(name) is \(value); it must be a finite number")
-      }
+  /// - Throws: `EmbedFuseError` (usage) if its parameters don't go together.
+  public func method() throws(EmbedFuseError) -> any FusionMethod {
+    var parameters: [String: String] = [:]
+    for parameter in description.parameters where parameter.scope == .method {
+      let given = values[parameter.name]
+      if let given { try Self.check(given, of: parameter) }
+      if let text = given?.constant ?? parameter.standard { parameters[parameter.name] = text }
     }
-    switch self {
-    case .deltaGuided(let method):
-      try check("--power", method.power)
-      if case .fixed(let lambda) = method.lambda { try check("--lambda", lambda) }
-    case .soup(let normalize, let lambda):
-      if case .fixed(let lambda) = lambda { try check("--lambda", lambda) }
-      guard normalize || lambda == .fixed(1) else {
-        throw EmbedFuseError(
-          .usage, "--lambda scales a mean, but normalize=false asks for a plain sum",
-          remedy: "leave one of the two out, or use --method task-arithmetic")
-      }
-    case .taskArithmetic(let lambda, _): try check("--lambda", lambda)
+    return try type.init(MethodOptions(parameters, seed: seed, followsMergekit: followsMergekit))
+  }
+}
+
+extension Parameter {
+  /// A value as this version writes it: numbers as numbers.
+  func canonical(_ text: String) -> String {
+    switch domain {
+    case .number, .numberOr: Double(text).map { String($0) } ?? text
+    default: text
     }
   }
+}
 
-  /// Checks the weights of one tensor against what the method can do with them.
-  func validate(weights: [Double], of tensor: String) throws(EmbedFuseError) {
-    if let bad = weights.first(where: { !$0.isFinite }) {
-      throw EmbedFuseError(.usage, "the weight \(bad) is not a finite number", tensor: tensor)
-    }
-    let total = weights.reduce(0, +)
-    switch self {
-    case .deltaGuided:
-      guard weights.allSatisfy({ $0 >= 0 }), total > 0 else {
-        throw EmbedFuseError(
-          .usage, "the weights \(weights) of delta-guided fusion must be 0 or more, and not all 0",
-          tensor: tensor, remedy: "to subtract a model, use --method task-arithmetic")
+extension TensorValue {
+  /// The value for people: one value, or its rules.
+  var text: String {
+    if let constant { return constant }
+    return rules.map { rule in
+      let points = rule.points.joined(separator: ", ")
+      let value = rule.points.count > 1 ? "[\(points)]" : points
+      return rule.pattern.map { "\(value) for \($0)" } ?? value
+    }.joined(separator: "; ")
+  }
+}
+
+/// The name that was probably meant.
+enum Suggestion {
+  /// The nearest of some names by edit distance, if one is near.
+  static func nearest(to name: String, among names: [String]) -> String? {
+    let best = names.map { (name: $0, distance: distance(Array(name), Array($0))) }
+      .min { $0.distance < $1.distance }
+    guard let best, best.distance <= max(1, name.count / 3) else { return nil }
+    return best.name
+  }
+
+  /// How many characters must be put in, left out or changed.
+  private static func distance(_ a: [Character], _ b: [Character]) -> Int {
+    guard a.count <= 100, b.count <= 100 else { return .max }
+    var row = Array(0...b.count)
+    for (i, character) in a.enumerated() {
+      var previous = row[0]
+      row[0] = i + 1
+      for (j, other) in b.enumerated() {
+        let old = row[j + 1]
+        row[j + 1] = character == other ? previous : 1 + min(previous, row[j], row[j + 1])
+        previous = old
       }
-    case .soup(normalize: true, _):
-      guard total != 0 else {
-        throw EmbedFuseError(
-          .usage, "the weights \(weights) sum to 0, so their mean is undefined", tensor: tensor,
-          remedy: "choose other weights, or --set normalize=false for the plain weighted sum")
-      }
-    case .soup, .taskArithmetic: break
     }
+    return row[b.count]
   }
 }

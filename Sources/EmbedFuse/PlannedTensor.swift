@@ -6,7 +6,7 @@ import TensorCore
 struct PlannedTensor: Sendable {
   /// How it is made.
   enum Making: Sendable {
-    /// Fused from the inputs: `sources[j]` is input j's tensor. Context and inputs are as the method sees them.
+    /// Fused from the sources: the base if there is one, the models, then their companions.
     case fuse(TensorContext)
     /// Carried over from the first source.
     case copy
@@ -16,8 +16,14 @@ struct PlannedTensor: Sendable {
   let info: TensorInfo
   /// How it is made.
   let making: Making
-  /// The tensors read, in the order of the plan's inputs; for a copy, the one that is copied.
+  /// The tensors read; for a copy, the one that is copied.
   let sources: [Source]
+  /// True if the first source is the base.
+  let hasBase: Bool
+  /// Which of the recipe's models are fused, in the order of the context's.
+  let models: [Int]
+  /// The parameters that hold for it.
+  let parameters: [ResolvedParameter]
 
   /// A tensor of one input.
   struct Source: Sendable {
@@ -25,6 +31,11 @@ struct PlannedTensor: Sendable {
     let input: Int
     /// The tensor.
     let tensor: StoredTensor
+
+    /// True for the same tensor of the same input.
+    func isSame(as other: Source) -> Bool {
+      input == other.input && tensor.info.name == other.tensor.info.name
+    }
   }
 
   /// The context of a fused tensor.

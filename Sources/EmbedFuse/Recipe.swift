@@ -9,10 +9,16 @@ public struct Recipe: Sendable {
   public var base: String?
   /// The fine-tunes θ₁…θ_K.
   public var models: [String]
-  /// The method and its parameters.
+  /// The method and the parameters that hold for all models.
   public var method: MethodSettings
-  /// The weight c_k of each model; empty for 1 each.
+  /// The weight c_k of each model; empty for the method's default, 1 each.
   public var weights: [TensorValue]
+  /// What else each model has of its own, by parameter: densities, for example; empty for nothing.
+  public var modelParameters: [[String: TensorValue]]
+  /// A checkpoint that goes with each model, such as a Fisher diagonal; empty for none.
+  public var companions: [String]
+  /// The layers that the output is put together from; empty to fuse layer by layer.
+  public var slices: [Slice]
   /// The element type of fused tensors; nil for the base's own.
   public var elementType: ElementType?
   /// What to do about tensors that some inputs lack.
@@ -25,14 +31,18 @@ public struct Recipe: Sendable {
 
   /// A recipe with the product's defaults: delta-guided fusion by element.
   public init(
-    base: String? = nil, models: [String], method: MethodSettings = .deltaGuided(DeltaGuided()),
-    weights: [TensorValue] = [], elementType: ElementType? = nil, missing: MissingPolicy = .error,
+    base: String? = nil, models: [String], method: MethodSettings = .deltaGuided(),
+    weights: [TensorValue] = [], modelParameters: [[String: TensorValue]] = [], companions: [String] = [],
+    slices: [Slice] = [], elementType: ElementType? = nil, missing: MissingPolicy = .error,
     nonFinite: NonFinitePolicy = .error, configFrom: Int? = nil
   ) {
     self.base = base
     self.models = models
     self.method = method
     self.weights = weights
+    self.modelParameters = modelParameters
+    self.companions = companions
+    self.slices = slices
     self.elementType = elementType
     self.missing = missing
     self.nonFinite = nonFinite
@@ -40,7 +50,40 @@ public struct Recipe: Sendable {
   }
 
   /// The paths of all inputs, the base first if there is one.
-  public var inputs: [String] { (base.map { [$0] } ?? []) + models }
+  public var inputs: [String] { (base.map { [$0] } ?? []) + models + companions }
+}
+
+extension Recipe {
+  /// A run of layers of the output and the layers of the inputs that it is fused from.
+  public struct Slice: Sendable {
+    /// Layers of one input.
+    public struct Source: Sendable {
+      /// The model, counted from 0; nil for the base.
+      public var model: Int?
+      /// Its layers.
+      public var layers: Range<Int>
+      /// The parameters of this model here.
+      public var parameters: [String: TensorValue]
+
+      /// Layers of one input.
+      public init(model: Int?, layers: Range<Int>, parameters: [String: TensorValue] = [:]) {
+        self.model = model
+        self.layers = layers
+        self.parameters = parameters
+      }
+    }
+
+    /// What is fused, each as many layers.
+    public var sources: [Source]
+    /// The parameters of all models here.
+    public var parameters: [String: TensorValue]
+
+    /// A run of layers.
+    public init(sources: [Source], parameters: [String: TensorValue] = [:]) {
+      self.sources = sources
+      self.parameters = parameters
+    }
+  }
 }
 
 /// What to do about a tensor that some inputs lack.
@@ -51,45 +94,4 @@ public enum MissingPolicy: String, Sendable, CaseIterable {
   case base
   /// Leave the tensor out.
   case drop
-}
-
-/// A number that may differ from tensor to tensor: the first rule that a name satisfies decides.
-public struct TensorValue: Sendable, Hashable, ExpressibleByFloatLiteral, ExpressibleByIntegerLiteral {
-  /// A value for the tensors whose name contains a text; nil for all.
-  public struct Rule: Sendable, Hashable {
-    /// The text to look for, case-sensitive; nil matches every name.
-    public var filter: String?
-    /// The value of the tensors that match.
-    public var value: Double
-
-    /// A rule.
-    public init(filter: String?, value: Double) {
-      self.filter = filter
-      self.value = value
-    }
-  }
-
-  /// The rules in order.
-  public var rules: [Rule]
-
-  /// A value by rules.
-  public init(rules: [Rule]) {
-    self.rules = rules
-  }
-
-  /// The same value for every tensor.
-  public init(_ value: Double) {
-    rules = [Rule(filter: nil, value: value)]
-  }
-
-  /// The same value for every tensor.
-  public init(floatLiteral value: Double) { self.init(value) }
-
-  /// The same value for every tensor.
-  public init(integerLiteral value: Int) { self.init(Double(value)) }
-
-  /// The value for a tensor, or nil if no rule matches its name.
-  public func value(for name: String) -> Double? {
-    rules.first { rule in rule.filter.map { $0.isEmpty || name.contains($0) } ?? true }?.value
-  }
 }

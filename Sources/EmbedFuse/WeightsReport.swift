@@ -14,13 +14,16 @@ struct WeightsReport: Sendable {
   /// A report on a fusion.
   ///
   /// At row and element granularity the groups are too many to list; each tensor is summed up instead.
-  init(_ plan: FusionPlan, method: any FusionMethod, findings: [FusionEngine.Finding]) {
+  ///
+  /// - Parameter magnitudes: those of every tensor, where they had to be measured for the report; nil for what the
+  ///   method knows.
+  init(_ plan: FusionPlan, findings: [FusionEngine.Finding], magnitudes measured: [[Double]]? = nil) {
     var whole = WeightTally(modelCount: plan.modelCount)
     var tensors: [JSON] = []
-    for (tensor, finding) in zip(plan.tensors, findings) {
+    for (index, (tensor, finding)) in zip(plan.tensors, findings).enumerated() {
       guard let context = tensor.context, let tally = finding.tally else { continue }
-      whole.merge(tally)
-      let magnitudes = method.magnitudes(of: context)
+      whole.merge(tally, models: tensor.models)
+      let magnitudes = measured?[index] ?? finding.magnitudes
       var entry: JSON.Object = [
         "name": .string(tensor.info.name), "layer": .string(context.layer),
         "elements": .number(tally.elementCount),
@@ -46,7 +49,7 @@ struct WeightsReport: Sendable {
   }
 
   private static func warnings(_ plan: FusionPlan, shares: [Double]) -> [String] {
-    guard case .deltaGuided(let method) = plan.recipe.method, shares.count > 1,
+    guard let method = (try? plan.recipe.method.method()) as? DeltaGuided, shares.count > 1,
       let dominant = shares.indices.first(where: { shares[$0] > 0.8 })
     else { return [] }
     let remedy =

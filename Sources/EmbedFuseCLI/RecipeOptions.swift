@@ -12,8 +12,12 @@ struct RecipeOptions: ParsableArguments {
   @Argument(help: "The fine-tuned checkpoints: model directories, safetensors files or .h5 files.")
   var models: [String]
 
-  @Option(help: "How to fuse: \(MethodSettings.parameters.map(\.key).joined(separator: ", ")).")
-  var method = "delta-guided"
+  @Option(
+    help: ArgumentHelp(
+      "How to fuse: \(FusionMethods.all.map { $0.description.name }.joined(separator: ", ")). (default: delta-guided)",
+      valueName: "name"),
+    completion: .list(FusionMethods.all.map { $0.description.name }))
+  var method: String?
 
   @Option(help: "Elements that share their weights: element, row, tensor, layer, model. (default: element)")
   var granularity: DeltaGuided.Granularity?
@@ -40,8 +44,21 @@ struct RecipeOptions: ParsableArguments {
   var weights: WeightList?
 
   @Option(
-    name: .customLong("set"), help: "Another parameter of the method, as KEY=VALUE (normalize=true|false).")
+    name: .customLong("set"),
+    help: ArgumentHelp(
+      "Another parameter of the method, as KEY=VALUE; one that each model has may be given as KEY=V1,V2,….",
+      discussion: "`embedfuse methods NAME` lists them."))
   var settings: [String] = []
+
+  @Option(
+    help: "For --method fisher: each model's diagonal Fisher information, a checkpoint of the same tensors.")
+  var fisher: [String] = []
+
+  @Option(help: "The key of the random numbers of dare and della. (default: 0)")
+  var seed: UInt64?
+
+  @Option(help: "Give another program's results where its arithmetic is fragile: mergekit (0.1.5).")
+  var compat: CompatibleProgram?
 
   @Option(help: "Element type of the fused tensors; the base's if not given.")
   var dtype: ElementType?
@@ -76,31 +93,55 @@ struct RecipeOptions: ParsableArguments {
         .usage, "--weights gives \(weights.values.count) weights for \(models.count) models",
         remedy: "give one weight for each model, in the order of the models")
     }
+    let (method, modelParameters) = try methodSettings()
     return Recipe(
-      base: base, models: models, method: try methodSettings(),
-      weights: weights?.values.map { TensorValue($0) } ?? [], elementType: dtype, missing: missing,
-      nonFinite: nonFinite, configFrom: source)
+      base: base, models: models, method: method,
+      weights: weights?.values.map { TensorValue($0) } ?? [], modelParameters: modelParameters,
+      companions: fisher, elementType: dtype, missing: missing, nonFinite: nonFinite, configFrom: source)
   }
 
-  private func methodSettings() throws -> MethodSettings {
-    var parameters: [String: String] = [:]
+  /// The method with what all models share, and what each has of its own.
+  private func methodSettings() throws -> (MethodSettings, [[String: TensorValue]]) {
+    let type = try MethodSettings(named: method ?? "delta-guided").type
+    var shared: [String: TensorValue] = [:]
+    var ofModels: [[String: TensorValue]] = []
     for setting in settings {
       guard let equals = setting.firstIndex(of: "=") else {
         throw EmbedFuseError(.usage, "--set \(setting.printable) is not of the form KEY=VALUE")
       }
-      parameters[String(setting[..<equals])] = String(setting[setting.index(after: equals)...])
+      let (key, text) = (String(setting[..<equals]), String(setting[setting.index(after: equals)...]))
+      let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+      guard let parameter = type.description.parameter(named: key), parameter.scope == .model, parts.count > 1
+      else {
+        shared[key] = TensorValue(text)
+        continue
+      }
+      guard parts.count == models.count else {
+        throw EmbedFuseError(
+          .usage, "--set \(key.printable) gives \(parts.count) values for \(models.count) models",
+          remedy: "give one value for all models, or one for each, in their order")
+      }
+      if ofModels.isEmpty { ofModels = models.map { _ in [:] } }
+      for (k, part) in parts.enumerated() { ofModels[k][parameter.name] = TensorValue(part) }
     }
     for (key, value) in [
       ("granularity", granularity?.rawValue), ("magnitude", magnitude?.rawValue),
       ("power", power.map { String($0) }), ("balance", balance?.rawValue), ("lambda", lambda?.description),
     ] {
       guard let value else { continue }
-      guard parameters.updateValue(value, forKey: key) == nil else {
+      guard shared.updateValue(TensorValue(value), forKey: key) == nil else {
         throw EmbedFuseError(.usage, "\(key) is given by --\(key) and by --set", remedy: "give it once")
       }
     }
-    return try MethodSettings(named: method, parameters: parameters)
+    let method = try MethodSettings(type, shared, seed: seed ?? 0, followsMergekit: compat == .mergekit)
+    return (method, ofModels)
   }
+}
+
+/// A program whose results are wanted.
+enum CompatibleProgram: String, ExpressibleByArgument, CaseIterable {
+  /// mergekit 0.1.5.
+  case mergekit
 }
 
 /// Numbers separated by commas.

@@ -19,18 +19,16 @@ public struct FusionBlock: Sendable {
     self.inputs = inputs
     self.hasBase = hasBase
   }
-
-  /// The number of models.
-  var modelCount: Int { hasBase ? inputs.count - 1 : inputs.count }
 }
 
-/// Takes a method over one block at a time: widens tiles of all inputs to binary64, lets the method sum them up
-/// or fuse them, and rounds the result once.
+/// Takes a method over one block at a time: widens tiles of all inputs to binary64, lets the method find out or
+/// fuse, and rounds the result once.
 ///
 /// One runner serves one worker; its memory is a few tiles, whatever the size of a block. Tiles are cut by the
 /// tensor's shape alone, so sums don't depend on who computes them.
-public struct BlockRunner {
-  private let method: any FusionMethod
+public struct BlockRunner: Sendable {
+  /// The method, with what it has learned.
+  public var method: any FusionMethod
   private var tiles: TileBuffers
 
   /// A runner for a method.
@@ -39,47 +37,112 @@ public struct BlockRunner {
     tiles = TileBuffers(policy: policy)
   }
 
-  /// The sums of a stage over one block.
+  /// The sums or maxima of a stage over one block: one set of results; over `rows` one for each row, and over
+  /// `columns` one for each column, where the grid doesn't split rows.
   ///
-  /// `bytes[j]` starts with input j's elements of `block.range`. `rowSums` is needed where the grid splits
-  /// rows: the sums of the earlier row stages over the row of which the block is a piece.
-  public mutating func sums(
-    of stage: Int, over block: FusionBlock, bytes: [[UInt8]], rowSums: [Double] = []
+  /// `bytes[j]` starts with input j's elements of `block.range`. `known` holds the results of earlier stages, of row
+  /// stages only where the grid splits rows.
+  public mutating func results(
+    of index: Int, over block: FusionBlock, bytes: [[UInt8]], known: Known
   ) throws(EmbedFuseError) -> [Double] {
     let method = method
-    let stages = method.stages(modelCount: block.modelCount)
-    var lanes = Array(repeating: 0.0, count: stages[stage].sumCount * laneCount)
-    try tiles.walk(block, bytes: bytes, method: method, before: stage, rowSums: rowSums) {
-      tiles, tile, _, rowSums in
-      tiles.accumulate(stage, tile, method: method, rowSums: rowSums, in: block.tensor, to: &lanes)
+    let stage = method.stages(for: block.tensor)[index]
+    switch stage.scope {
+    case .columns: return try columnSums(of: index, stage, over: block, bytes: bytes, known: known)
+    case .rows where !block.tensor.grid.splitsRows:
+      return try rowResults(of: index, stage, over: block, bytes: bytes, known: known)
+    default:
+      var lanes = stage.emptyLanes
+      try tiles.walk(block, bytes: bytes, method: method, before: index, known: known) { tiles, tile, known in
+        tiles.accumulate(index, tile, method: method, known: known, in: block.tensor, to: &lanes)
+      }
+      return stage.reduce(lanes)
     }
-    return reduceLanes(lanes.span)
+  }
+
+  /// The results of every row of a block of whole rows.
+  private mutating func rowResults(
+    of index: Int, _ stage: Stage, over block: FusionBlock, bytes: [[UInt8]], known: Known
+  ) throws(EmbedFuseError) -> [Double] {
+    let method = method
+    let rowLength = block.tensor.grid.rowLength
+    var results: [Double] = []
+    var lanes = stage.emptyLanes
+    try tiles.walk(block, bytes: bytes, method: method, before: index, known: known, byRow: true) {
+      tiles, tile, known in
+      tiles.accumulate(index, tile, method: method, known: known, in: block.tensor, to: &lanes)
+      if (tile.start + tile.count) % rowLength == 0 {
+        results += stage.reduce(lanes)
+        lanes = stage.emptyLanes
+      }
+    }
+    return results
+  }
+
+  /// The sums of every column over the elements of a block, sum by sum.
+  private mutating func columnSums(
+    of index: Int, _ stage: Stage, over block: FusionBlock, bytes: [[UInt8]], known: Known
+  ) throws(EmbedFuseError) -> [Double] {
+    let method = method
+    let (columns, count) = (block.tensor.columnCount, stage.resultCount)
+    var sums = Array(repeating: 0.0, count: columns * count)
+    try tiles.walk(block, bytes: bytes, method: method, before: index, known: known) { tiles, tile, known in
+      var begin = 0
+      while begin < tile.count {
+        let column = (tile.start + begin) % columns
+        let end = min(tile.count, begin + columns - column)
+        var lanes = Array(repeating: 0.0, count: count * (end - begin))
+        tiles.accumulate(
+          index, tile.over(begin..<end), method: method, known: known, in: block.tensor, to: &lanes)
+        for s in 0..<count {
+          for i in 0..<end - begin { sums[s * columns + column + i] += lanes[s * (end - begin) + i] }
+        }
+        begin = end
+      }
+    }
+    return sums
+  }
+
+  /// Visits the keys of a stage over ranks: for every tile and channel its keys and the flat index of the first.
+  public mutating func keys(
+    of index: Int, over block: FusionBlock, bytes: [[UInt8]], known: Known, channels: Int,
+    visit: (Int, Span<Double>, Int) -> Void
+  ) throws(EmbedFuseError) {
+    let method = method
+    try tiles.walk(block, bytes: bytes, method: method, before: index, known: known) { tiles, tile, known in
+      let wide = tiles.wide
+      for channel in 0..<channels {
+        var keys = tiles.fused.mutableSpan
+        method.writeKeys(
+          stage: index, channel: channel, tile, of: wide.span, known: known, in: block.tensor, to: &keys)
+        visit(channel, tiles.fused.span.extracting(0..<tile.count), tile.start)
+      }
+    }
   }
 
   /// Fuses one block and rounds it to `type`, into `output` from byte `offset` on.
   ///
-  /// `bytes` and `rowSums` as for `sums`, here with the sums of all row stages.
+  /// `bytes` and `known` as for `results`, here with all stages.
   public mutating func fuse(
-    _ block: FusionBlock, bytes: [[UInt8]], rowSums: [Double] = [], as type: ElementType,
+    _ block: FusionBlock, bytes: [[UInt8]], known: Known, as type: ElementType,
     into output: inout [UInt8], at offset: Int, tally: inout WeightTally
   ) throws(EmbedFuseError) {
     let method = method
-    let stageCount = method.stages(modelCount: block.modelCount).count
-    try tiles.walk(block, bytes: bytes, method: method, before: stageCount, rowSums: rowSums) {
-      tiles, tile, start, rowSums in
+    let stageCount = method.stages(for: block.tensor).count
+    try tiles.walk(block, bytes: bytes, method: method, before: stageCount, known: known) {
+      tiles, tile, known in
       // Taken out, since a span of one array keeps the whole of `tiles` from being changed.
       let wide = tiles.wide
       var scratch: [Double] = []
       swap(&scratch, &tiles.scratch)
       var target = tiles.fused.mutableSpan
       method.fuse(
-        tile, of: wide.span, rowSums: rowSums, in: block.tensor, into: &target, tally: &tally,
-        scratch: &scratch)
+        tile, of: wide.span, known: known, in: block.tensor, into: &target, tally: &tally, scratch: &scratch)
       swap(&scratch, &tiles.scratch)
       var span = output.mutableSpan
       narrow(
         tiles.fused.span.extracting(tile.layout.elements), to: type, into: &span,
-        at: offset + type.byteCount(ofElements: start - block.range.lowerBound))
+        at: offset + type.byteCount(ofElements: tile.start - block.range.lowerBound))
     }
   }
 }

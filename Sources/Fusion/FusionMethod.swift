@@ -1,107 +1,109 @@
 import Kernels
 import TensorCore
 
-/// What a method combines: whole weights, or deltas to a base.
-public enum MergeSpace: Sendable {
-  /// The models' weights themselves; no base is needed.
-  case weights
-  /// Each model's difference to the base, θ_k − θ₀.
-  case deltas
-}
-
-/// A pass over the inputs that sums something up before blocks can be fused.
-public struct Stage: Sendable, Hashable {
-  /// What a sum is taken over.
-  public enum Scope: Sendable {
-    /// One row: the sums are known when the row is fused.
-    case row
-    /// One tensor: the sums of all tensors are known before any block is fused.
-    case tensor
-  }
-
-  /// What one sum covers.
-  public let scope: Scope
-  /// How many binary64 sums there are for each row or tensor.
-  public let sumCount: Int
-
-  /// A stage of `sumCount` sums over each row or tensor.
-  public init(over scope: Scope, sumCount: Int) {
-    self.scope = scope
-    self.sumCount = sumCount
-  }
-}
-
-/// A run of elements of all inputs, widened to binary64: where they lie, and whether input 0 is the base.
-///
-/// The models follow the base in their order.
-public struct Tile: Sendable, Hashable {
-  /// Where the inputs' elements lie in the span that comes with the tile.
-  public let layout: TileLayout
-  /// True if input 0 is the base.
-  public let hasBase: Bool
-
-  /// The number of models.
-  public var modelCount: Int { layout.inputCount - (hasBase ? 1 : 0) }
-
-  /// The number of elements.
-  public var count: Int { layout.elements.count }
-
-  /// The same inputs over other elements.
-  func over(_ elements: Range<Int>) -> Tile {
-    Tile(
-      layout: TileLayout(stride: layout.stride, inputCount: layout.inputCount, elements: elements),
-      hasBase: hasBase)
-  }
-}
-
 /// A way to fuse: pure mathematics over tiles, which never sees a file.
 ///
-/// Work proceeds in passes over the inputs. First every stage in order: its sums are gathered tile by tile, and
-/// given to `learn` if they cover tensors, or to the later calls for that row if they cover rows. Then every tile
-/// is fused. A stage may use what the earlier ones found. All arithmetic is binary64; the runner rounds once.
+/// Work proceeds in passes over the inputs. First every stage in order finds something out; then every tile is
+/// fused. A stage may use what the earlier ones found. All arithmetic is binary64; the runner rounds once.
+///
+/// A method is a value type. What differs from tensor to tensor (weights, densities, λ) comes with the tensor's
+/// context; what shapes the passes (a granularity) is given to `init`.
 public protocol FusionMethod: Sendable {
-  /// What it combines.
-  var mergeSpace: MergeSpace { get }
+  /// Its name, parameters and source.
+  static var description: MethodDescription { get }
 
-  /// The passes that it needs before it can fuse, for this number of models.
-  func stages(modelCount: Int) -> [Stage]
-
-  /// Adds a tile to the sums of a stage: sum s, lane l is `lanes[s * laneCount + l]`.
+  /// The method with these options.
   ///
-  /// `rowSums` holds the sums of the earlier row stages for the tile's row, one stage after the other. `scratch`
-  /// is room that may be grown and used; its contents mean nothing.
+  /// - Throws: `EmbedFuseError` (usage) if they don't go together.
+  init(_ options: MethodOptions) throws(EmbedFuseError)
+
+  /// True if there must be a base.
+  var needsBase: Bool { get }
+
+  /// True if a tile must be made of whole rows, as long as a row fits into a block.
+  var wantsWholeRows: Bool { get }
+
+  /// Checks the settings of one tensor beyond the ranges of the parameters.
+  ///
+  /// - Throws: `EmbedFuseError` (usage) saying what is wrong and what to do.
+  func validate(_ tensor: TensorContext) throws(EmbedFuseError)
+
+  /// The passes that it needs before it can fuse this tensor. Stages over `model` are the same for all tensors and
+  /// come first.
+  func stages(for tensor: TensorContext) -> [Stage]
+
+  /// Adds a tile to the sums or maxima of a stage: number s, lane l is `lanes[s * laneCount + l]`.
+  ///
+  /// Over columns, `lanes[s * tile.count + i]` is sum s of the column of the tile's element i.
   func accumulate(
-    stage: Int, _ tile: Tile, of inputs: Span<Double>, rowSums: [Double], in tensor: TensorContext,
+    stage: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
     to lanes: inout MutableSpan<Double>, scratch: inout [Double])
 
-  /// Takes in the sums of a tensor stage: `sums[t]` are those of tensor `tensors[t]`.
-  mutating func learn(stage: Int, sums: [[Double]], of tensors: [TensorContext])
+  /// Writes the keys by which a stage over ranks orders the elements: `keys[i]` for element i of the tile.
+  func writeKeys(
+    stage: Int, channel: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
+    to keys: inout MutableSpan<Double>)
+
+  /// The ranks that a stage asks for, by channel: 0 is the least of `elementCount` keys. Results are two numbers for
+  /// each rank, as `Boundary` reads them.
+  func ranks(stage: Int, elementCount: Int, in tensor: TensorContext, known: Known) -> [[Int]]
+
+  /// What is made of the results of a stage, once for every row, table, or tensor: later calls see this.
+  func conclude(stage: Int, results: [Double], in tensor: TensorContext, known: Known) -> [Double]
+
+  /// Takes in the results of a stage over the model: `results[t]` are those of tensor `tensors[t]`. For ranks they
+  /// are the same for all.
+  mutating func learn(stage: Int, results: [[Double]], of tensors: [TensorContext])
 
   /// Writes the fused values of a tile to `target` at the tile's elements and tallies the weights that it gave.
-  ///
-  /// `rowSums` holds the sums of all row stages for the tile's row.
   func fuse(
-    _ tile: Tile, of inputs: Span<Double>, rowSums: [Double], in tensor: TensorContext,
+    _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
     into target: inout MutableSpan<Double>, tally: inout WeightTally, scratch: inout [Double])
 
   /// The magnitudes from which the weights of this tensor's group were derived, one a model, or empty if there
   /// is no such group as large as a tensor.
-  func magnitudes(of tensor: TensorContext) -> [Double]
+  func magnitudes(of tensor: TensorContext, known: Known) -> [Double]
 }
 
 extension FusionMethod {
+  /// True for a method that combines deltas.
+  public var needsBase: Bool { Self.description.mergeSpace == .deltas }
+
+  /// False.
+  public var wantsWholeRows: Bool { false }
+
+  /// Nothing to check.
+  public func validate(_ tensor: TensorContext) throws(EmbedFuseError) {}
+
   /// No passes.
-  public func stages(modelCount: Int) -> [Stage] { [] }
+  public func stages(for tensor: TensorContext) -> [Stage] { [] }
 
   /// Nothing to sum.
   public func accumulate(
-    stage: Int, _ tile: Tile, of inputs: Span<Double>, rowSums: [Double], in tensor: TensorContext,
+    stage: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
     to lanes: inout MutableSpan<Double>, scratch: inout [Double]
   ) {}
 
-  /// Nothing to learn.
-  public mutating func learn(stage: Int, sums: [[Double]], of tensors: [TensorContext]) {}
+  /// The sizes of the deltas |δ_k|, channel k.
+  public func writeKeys(
+    stage: Int, channel: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
+    to keys: inout MutableSpan<Double>
+  ) {
+    let (base, model) = (tile.firstOfBase, tile.first(ofModel: channel))
+    for i in 0..<tile.count { keys[i] = (inputs[model + i] - inputs[base + i]).magnitude }
+  }
 
   /// None.
-  public func magnitudes(of tensor: TensorContext) -> [Double] { [] }
+  public func ranks(stage: Int, elementCount: Int, in tensor: TensorContext, known: Known) -> [[Int]] { [] }
+
+  /// The results themselves.
+  public func conclude(stage: Int, results: [Double], in tensor: TensorContext, known: Known) -> [Double] {
+    results
+  }
+
+  /// Nothing to learn.
+  public mutating func learn(stage: Int, results: [[Double]], of tensors: [TensorContext]) {}
+
+  /// None.
+  public func magnitudes(of tensor: TensorContext, known: Known) -> [Double] { [] }
 }

@@ -12,17 +12,60 @@ public struct TensorContext: Sendable {
   public let grid: BlockGrid
   /// The layer it belongs to, as `LayerName` finds it.
   public let layer: String
+  /// Its layer's place among the numbered layers, from 0 for the first to 1 for the last; nil outside of them.
+  public let depth: Double?
   /// The weight c_k that the user gave each model for this tensor, in the order of the models.
   public let priors: [Double]
+  /// The other parameters by name: one number, or one for each model.
+  public let parameters: [String: [Double]]
 
   /// A tensor at `index` of the model, with one prior for each model.
-  public init(index: Int, name: String, shape: Shape, layer: String, priors: [Double]) {
+  public init(
+    index: Int, name: String, shape: Shape, layer: String, depth: Double? = nil, priors: [Double],
+    parameters: [String: [Double]] = [:]
+  ) {
     self.index = index
     self.name = name
     self.shape = shape
     self.grid = BlockGrid(shape)
     self.layer = layer
+    self.depth = depth
     self.priors = priors
+    self.parameters = parameters
+  }
+
+  /// The number of models that are fused here.
+  public var modelCount: Int { priors.count }
+
+  /// The value of a parameter that all models share.
+  public func value(_ name: String) -> Double { parameters[name]![0] }
+
+  /// True if a flag that all models share is set.
+  public func flag(_ name: String) -> Bool { value(name) != 0 }
+
+  /// The values of a parameter that each model has.
+  public func values(_ name: String) -> [Double] { parameters[name]! }
+
+  /// The number of columns: of elements to each part along the first axis. A vector is one row.
+  public var columnCount: Int {
+    guard shape.rank >= 2, let first = shape.dimensions.first, first > 0 else { return shape.elementCount }
+    return shape.elementCount / Int(first)
+  }
+
+  /// The name of the stream of random numbers for one model in this tensor.
+  ///
+  /// It depends on the seed, the tensor's name and the model alone, so that no order, block or thread matters.
+  public func randomKey(seed: UInt64, model: Int) -> UInt64 {
+    var key = seed &+ 0x9E37_79B9_7F4A_7C15
+    func absorb(_ value: UInt64) {
+      key ^= value
+      key = (key ^ (key >> 30)) &* 0xBF58_476D_1CE4_E5B9
+      key = (key ^ (key >> 27)) &* 0x94D0_49BB_1331_11EB
+      key ^= key >> 31
+    }
+    for byte in name.utf8 { absorb(UInt64(byte) &+ 1) }
+    absorb(UInt64(model) &+ 0x1_0000)
+    return key
   }
 }
 
@@ -36,9 +79,21 @@ public enum LayerName {
   public static func of(_ name: String, module: String = "") -> String {
     guard module.isEmpty else { return module }
     let components = name.split(separator: ".", omittingEmptySubsequences: false)
-    let numbered = components.indices.dropFirst().first { index in
+    return components.prefix((place(in: components) ?? 0) + 1).joined(separator: ".")
+  }
+
+  /// What stands before the layer's number, the number, and what follows it; nil outside of numbered layers.
+  public static func parts(of name: String) -> (prefix: String, number: Int, rest: String)? {
+    let components = name.split(separator: ".", omittingEmptySubsequences: false)
+    guard let place = place(in: components), let number = Int(components[place]) else { return nil }
+    return (
+      components[..<place].joined(separator: "."), number, components[(place + 1)...].joined(separator: ".")
+    )
+  }
+
+  private static func place(in components: [Substring]) -> Int? {
+    components.indices.dropFirst().first { index in
       !components[index].isEmpty && components[index].utf8.allSatisfy { (0x30...0x39).contains($0) }
     }
-    return components.prefix((numbered ?? 0) + 1).joined(separator: ".")
   }
 }

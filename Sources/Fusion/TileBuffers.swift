@@ -8,9 +8,11 @@ struct TileBuffers {
 
   /// What to do about NaN and infinity.
   let policy: NonFinitePolicy
-  /// Input j's values start at `j * tileLength`.
+  /// The most elements of a tile of the block at hand.
+  private var length = Self.tileLength
+  /// Input j's values start at `j * length`.
   var wide: [Double] = []
-  /// The fused values.
+  /// The fused values, or keys.
   var fused = Array(repeating: 0.0, count: Self.tileLength)
   /// The method's own room.
   var scratch: [Double] = []
@@ -19,71 +21,116 @@ struct TileBuffers {
     self.policy = policy
   }
 
-  /// Visits a block in tiles, each with its first element in the tensor and the sums of the row stages before
-  /// `stage` for its row.
+  /// Visits a block in tiles, each with what is known for it before `stage`.
   ///
-  /// Where there are row stages, no tile crosses a row: the row's sums are taken first, from tiles that stay in
-  /// the cache where a row fits into one.
+  /// Where there are stages over single rows, no tile crosses a row: the row's results are taken first, from tiles
+  /// that stay in the cache where a row fits into one. `byRow` keeps tiles within rows in any case. A method that wants
+  /// whole rows gets tiles of some, where the grid doesn't split them.
   mutating func walk(
-    _ block: FusionBlock, bytes: [[UInt8]], method: any FusionMethod, before stage: Int, rowSums: [Double],
-    visit: (inout TileBuffers, Tile, Int, [Double]) throws(EmbedFuseError) -> Void
+    _ block: FusionBlock, bytes: [[UInt8]], method: any FusionMethod, before stage: Int, known: Known,
+    byRow: Bool = false, visit: (inout TileBuffers, Tile, Known) throws(EmbedFuseError) -> Void
   ) throws(EmbedFuseError) {
-    let stages = method.stages(modelCount: block.modelCount)
-    let rowStages = (0..<stage).filter { stages[$0].scope == .row }
+    let rowStages = Self.rowStages(method.stages(for: block.tensor), before: stage)
     let rowLength = block.tensor.grid.rowLength
-    if rowStages.isEmpty || block.tensor.grid.splitsRows {
-      for piece in Self.pieces(of: block.range, length: Self.tileLength) {
-        try visit(&self, try widenTile(piece, of: block, bytes), piece.lowerBound, rowSums)
+    let wholeRows = method.wantsWholeRows && !block.tensor.grid.splitsRows
+    length = wholeRows ? max(Self.tileLength, rowLength) : Self.tileLength
+    if fused.count < length { fused = Array(repeating: 0, count: length) }
+    if (rowStages.isEmpty && !byRow) || block.tensor.grid.splitsRows {
+      let step = wholeRows ? length / rowLength * rowLength : length
+      for piece in Self.pieces(of: block.range, length: step) {
+        try visit(&self, try widenTile(piece, of: block, bytes), known)
       }
-    } else if rowLength <= Self.tileLength {
-      for piece in Self.pieces(of: block.range, length: Self.tileLength / rowLength * rowLength) {
+    } else if rowLength <= length {
+      for piece in Self.pieces(of: block.range, length: length / rowLength * rowLength) {
         let tile = try widenTile(piece, of: block, bytes)
         for start in stride(from: 0, to: piece.count, by: rowLength) {
           let row = tile.over(start..<start + rowLength)
-          var sums: [Double] = []
-          for stage in rowStages {
-            var lanes = Array(repeating: 0.0, count: stages[stage].sumCount * laneCount)
-            accumulate(stage, row, method: method, rowSums: sums, in: block.tensor, to: &lanes)
-            sums += reduceLanes(lanes.span)
+          var known = known
+          for (index, stage) in rowStages {
+            var lanes = stage.emptyLanes
+            accumulate(index, row, method: method, known: known, in: block.tensor, to: &lanes)
+            known[index] = method.conclude(
+              stage: index, results: stage.reduce(lanes), in: block.tensor, known: known)
           }
-          try visit(&self, row, piece.lowerBound + start, sums)
+          try visit(&self, row, known)
         }
       }
     } else {
       for row in Self.pieces(of: block.range, length: rowLength) {
-        let pieces = Self.pieces(of: row, length: Self.tileLength)
-        var sums: [Double] = []
-        for stage in rowStages {
-          var lanes = Array(repeating: 0.0, count: stages[stage].sumCount * laneCount)
+        let pieces = Self.pieces(of: row, length: length)
+        var known = known
+        for (index, stage) in rowStages {
+          var lanes = stage.emptyLanes
           for piece in pieces {
             let tile = try widenTile(piece, of: block, bytes)
-            accumulate(stage, tile, method: method, rowSums: sums, in: block.tensor, to: &lanes)
+            accumulate(index, tile, method: method, known: known, in: block.tensor, to: &lanes)
           }
-          sums += reduceLanes(lanes.span)
+          known[index] = method.conclude(
+            stage: index, results: stage.reduce(lanes), in: block.tensor, known: known)
         }
-        for piece in pieces {
-          try visit(&self, try widenTile(piece, of: block, bytes), piece.lowerBound, sums)
-        }
+        for piece in pieces { try visit(&self, try widenTile(piece, of: block, bytes), known) }
       }
     }
   }
 
+  /// The stages over single rows whose results are at hand before `stage`.
+  static func rowStages(_ stages: [Stage], before stage: Int) -> [(index: Int, stage: Stage)] {
+    let first = stages[..<stage].lastIndex { $0.scope == .rows }.map { $0 + 1 } ?? 0
+    return (first..<max(first, stage)).filter { stages[$0].scope == .row }.map { ($0, stages[$0]) }
+  }
+
   /// Adds a tile to the lanes of a stage.
   mutating func accumulate(
-    _ stage: Int, _ tile: Tile, method: any FusionMethod, rowSums: [Double], in tensor: TensorContext,
+    _ stage: Int, _ tile: Tile, method: any FusionMethod, known: Known, in tensor: TensorContext,
     to lanes: inout [Double]
   ) {
     let wide = wide
     var span = lanes.mutableSpan
     method.accumulate(
-      stage: stage, tile, of: wide.span, rowSums: rowSums, in: tensor, to: &span, scratch: &scratch)
+      stage: stage, tile, of: wide.span, known: known, in: tensor, to: &span, scratch: &scratch)
   }
 
   /// The range in pieces of `length`, the last one shorter.
-  private static func pieces(of range: Range<Int>, length: Int) -> [Range<Int>] {
+  static func pieces(of range: Range<Int>, length: Int) -> [Range<Int>] {
     stride(from: range.lowerBound, to: range.upperBound, by: length).map {
       $0..<min($0 + length, range.upperBound)
     }
+  }
+}
+
+extension Stage {
+  /// The lanes of sums or maxima over nothing.
+  var emptyLanes: [Double] {
+    switch measure {
+    case .sums(let count): Array(repeating: 0, count: count * laneCount)
+    case .maxima(let count): Array(repeating: -.infinity, count: count * laneCount)
+    case .ranks: []
+    }
+  }
+
+  /// The sums or maxima of lanes.
+  func reduce(_ lanes: [Double]) -> [Double] {
+    guard case .maxima(let count) = measure else { return reduceLanes(lanes.span) }
+    return (0..<count).map { c in
+      lanes[c * laneCount..<(c + 1) * laneCount].reduce(-.infinity) { Swift.max($0, $1) }
+    }
+  }
+
+  /// The results of two parts of a row or tensor, taken together.
+  public func combine(_ first: inout [Double], _ second: some Collection<Double>) {
+    for (index, value) in second.enumerated() {
+      if case .maxima = measure {
+        first[index] = Swift.max(first[index], value)
+      } else {
+        first[index] += value
+      }
+    }
+  }
+
+  /// The results over nothing.
+  public var emptyResults: [Double] {
+    if case .maxima(let count) = measure { return Array(repeating: -.infinity, count: count) }
+    return Array(repeating: 0, count: resultCount)
   }
 }
 
@@ -94,7 +141,8 @@ extension TileBuffers {
   private mutating func widenTile(
     _ piece: Range<Int>, of block: FusionBlock, _ bytes: [[UInt8]]
   ) throws(EmbedFuseError) -> Tile {
-    let needed = block.inputs.count * Self.tileLength
+    let length = length
+    let needed = block.inputs.count * length
     if wide.count < needed { wide = Array(repeating: 0, count: needed) }
     for (j, input) in block.inputs.enumerated() {
       let width = input.elementType.bitWidth / 8
@@ -103,33 +151,33 @@ extension TileBuffers {
       var span = wide.mutableSpan
       let found = widen(
         stored.span.extracting(first..<first + piece.count * width), as: input.elementType, into: &span,
-        at: j * Self.tileLength)
+        at: j * length)
       if found && policy != .allow { try settleNonFinite(j, piece, of: block) }
     }
     return Tile(
       layout: TileLayout(
-        stride: Self.tileLength, inputCount: block.inputs.count, elements: 0..<piece.count),
-      hasBase: block.hasBase)
+        stride: length, inputCount: block.inputs.count, elements: 0..<piece.count),
+      hasBase: block.hasBase, modelCount: block.tensor.modelCount, start: piece.lowerBound)
   }
 
   /// Replaces what isn't finite in input j by the base's values, or stops.
   private mutating func settleNonFinite(
     _ j: Int, _ piece: Range<Int>, of block: FusionBlock
   ) throws(EmbedFuseError) {
-    let start = j * Self.tileLength
-    if policy == .base && block.hasBase && j > 0 {
+    let start = j * length
+    let isModel = j >= 1 && j <= block.tensor.modelCount
+    if policy == .base && block.hasBase && isModel {
       for i in 0..<piece.count where !wide[start + i].isFinite { wide[start + i] = wide[i] }
       return
     }
     guard let i = (0..<piece.count).first(where: { !wide[start + $0].isFinite }) else { return }
     let input = block.inputs[j]
     let value = wide[start + i].isNaN ? "NaN" : wide[start + i] > 0 ? "infinity" : "-infinity"
-    let isBase = block.hasBase && j == 0
     throw EmbedFuseError(
       .badData, "element \(piece.lowerBound + i) is \(value); every value must be finite",
       path: input.path, tensor: input.tensor,
-      remedy: isBase || !block.hasBase
-        ? "leave this checkpoint out or mend it, or use --nonfinite allow to compute with such values"
-        : "leave this checkpoint out, or use --nonfinite base to take the base's values there")
+      remedy: block.hasBase && isModel
+        ? "leave this checkpoint out, or use --nonfinite base to take the base's values there"
+        : "leave this checkpoint out or mend it, or use --nonfinite allow to compute with such values")
   }
 }

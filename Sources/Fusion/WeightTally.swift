@@ -38,6 +38,16 @@ public struct WeightTally: Sendable, Hashable {
     elementCount += count
   }
 
+  /// Adds a tally of some of the models, given by their places.
+  public mutating func merge(_ other: WeightTally, models: [Int]) {
+    for (k, model) in models.enumerated() {
+      sums[model] += other.sums[k]
+      minima[model] = min(minima[model], other.minima[k])
+      maxima[model] = max(maxima[model], other.maxima[k])
+    }
+    elementCount += other.elementCount
+  }
+
   /// Adds another tally of the same models.
   public mutating func merge(_ other: WeightTally) {
     for k in sums.indices {

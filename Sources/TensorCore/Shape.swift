@@ -19,6 +19,9 @@ public struct Shape: Sendable, Hashable {
     self.elementCount = elementCount
   }
 
+  /// The number of axes.
+  public var rank: Int { dimensions.count }
+
   /// Elements of one row: the extent of the last axis. A scalar is one row of one element, a 1-D tensor one
   /// row.
   public var rowLength: Int { Int(clamping: dimensions.last ?? 1) }

@@ -72,6 +72,59 @@ void ck_element_combine(const double *x, size_t stride, size_t count, const doub
 /// Adds (w_k d_k)^2 to sum k-1 and (sum_k w_k d_k)^2 to sum count-1, for the weights of ck_element_weights.
 void ck_element_norms(const double *x, size_t stride, size_t count, const double *w, double *lanes, size_t n);
 
+/// target[i] = model[i] - base[i] where least <= |model[i] - base[i]| <= greatest, else 0.
+void ck_interval(const double *model, const double *base, double least, double greatest, double *target, size_t n);
+
+/// Sets v[i] to 0 unless ck_random(key, start + i) < p.
+void ck_keep(double *v, uint64_t key, uint64_t start, double p, size_t n);
+
+/// Sets v[i] to 0 unless ck_random(key, start + i) < p[i].
+void ck_keep_each(double *v, uint64_t key, uint64_t start, const double *p, size_t n);
+
+/// target[i] = base[i] + scale * m, for `count` rows of deltas s[k] = s + k * stride.
+///
+/// Where it elects, the sign of the sum of votes[k] * s[k][i] decides (`zero_sign` where that is 0; 0 elects nobody):
+/// m is the sum of the w[k] * s[k][i] of those whose votes[k] * s[k][i] has that sign, divided, if it is to
+/// normalize, by the sum of their w[k] where this isn't 0. Otherwise m is the sum of all w[k] * s[k][i], divided by
+/// the sum of the weights. Exactly base[i] where m is 0.
+void ck_vote(const double *base, const double *s, size_t stride, const double *votes, const double *w, size_t count,
+             int elects, double zero_sign, int normalize, double scale, double *target, size_t n);
+
+/// Bits that order as the numbers do: ascending, -0 before 0.
+uint64_t ck_ordered_bits(double v);
+
+/// Counts, for every key whose ordered bits above `shift + 16` are `prefix`, its 16 bits from `shift` on: one of
+/// 65,536 bins. For shift 48 there are no bits above.
+void ck_histogram(const double *keys, size_t n, int shift, uint64_t prefix, uint32_t *bins);
+
+/// Finds the keys whose ordered bits from `shift` on are `prefix` (64: all), and writes their ordered bits and their
+/// places, start + i; there must be room for n + 1 of each. Returns how many there are.
+size_t ck_collect(const double *keys, size_t n, int shift, uint64_t prefix, uint64_t start, uint64_t *found_keys,
+                  uint64_t *found_places);
+
+/// Adds the products of the rows x[j] and x[k], j <= k, each less base[i] if there is a base, to the sums in the
+/// order (0,0), (0,1), ..., (1,1), ...
+void ck_products(const double *x, size_t stride, size_t count, const double *base, double *lanes, size_t n);
+
+/// target[i] = e^(x[i] - shift) * factor + offset.
+void ck_exponentials(const double *x, double shift, double factor, double offset, double *target, size_t n);
+
+/// target[i] = p[i] * ln(p[i] / q[i]).
+void ck_divergence(const double *p, const double *q, double *target, size_t n);
+
+/// ck_mean in binary32 with fused multiply-adds, as mergekit's `linear` computes on a CPU.
+void ck_fma_mean(const double *x, size_t stride, const double *c, size_t count, double divisor, double *target,
+                 size_t n);
+
+/// e^v, within two units in the last place for |v| < 700, the same bits on every machine.
+double ck_exponential(double v);
+
+/// ln v for a normal v > 0, within two units in the last place away from 1, the same bits on every machine.
+double ck_logarithm(double v);
+
+/// Number `place` of the stream of uniform numbers in [0, 1) that `key` names: SplitMix64 as a function of a counter.
+double ck_random(uint64_t key, uint64_t place);
+
 /// base^exponent for finite base >= 0, the same bits on every machine: exact for the exponents 0 and 1, within
 /// a few units in the last place for others of moderate size. 0^0 = 1; 0 to a negative exponent is infinity.
 double ck_power(double base, double exponent);

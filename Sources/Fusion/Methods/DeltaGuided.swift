@@ -1,4 +1,5 @@
 import Kernels
+import TensorCore
 
 /// Delta-guided fusion: every group of elements takes from each model in proportion to how far that model moved
 /// there from its initialization θ₀.
@@ -13,6 +14,28 @@ import Kernels
 /// parameter's deviation from initialization; the paper's own formula is not claimed. p = 0 is the uniform soup,
 /// p = 2 with RMS at tensor scale SCE's coefficient (arXiv 2408.07990) without its cut-off.
 public struct DeltaGuided: FusionMethod {
+  /// `weight` and what the initializer takes.
+  public static let description = MethodDescription(
+    name: "delta-guided", summary: "weights from each parameter's deviation from initialization",
+    reference: "after the idea of CoDiEmb, arXiv 2508.11442", mergeSpace: .deltas,
+    parameters: [
+      .weight,
+      Parameter(
+        "granularity", .method, .choice(Granularity.allCases.map(\.rawValue)), standard: "element",
+        "the elements that share their weights"),
+      Parameter(
+        "magnitude", .method, .choice(Magnitude.allCases.map(\.rawValue)), standard: "mean-abs",
+        "how the size of a delta is measured"),
+      Parameter(
+        "power", .method, .number(Parameter.anyNumber), standard: "1", "exponent of the magnitudes"),
+      Parameter(
+        "balance", .method, .choice(Balance.allCases.map(\.rawValue)), standard: "none",
+        "what magnitudes are divided by first"),
+      Parameter(
+        "lambda", .method, .numberOr(["auto", "auto:tensor", "auto:row"]), standard: "1",
+        "scale of the fused delta"),
+    ])
+
   /// The elements that share their weights.
   public enum Granularity: String, Sendable, CaseIterable {
     /// Each element by itself; every magnitude is |δ|.
@@ -88,26 +111,48 @@ public struct DeltaGuided: FusionMethod {
     self.lambda = lambda
   }
 
-  /// Deltas.
-  public var mergeSpace: MergeSpace { .deltas }
+  /// Delta-guided fusion as a recipe names it.
+  public init(_ options: MethodOptions) {
+    func value<Value>(_ name: String, _ parse: (String) -> Value?, default standard: Value) -> Value {
+      options.parameters[name].flatMap(parse) ?? standard
+    }
+    self.init(
+      granularity: value("granularity", Granularity.init, default: .element),
+      magnitude: value("magnitude", Magnitude.init, default: .meanAbs),
+      power: value("power", Double.init, default: 1),
+      balance: value("balance", Balance.init, default: .none),
+      lambda: value("lambda", Lambda.init, default: .fixed(1)))
+  }
+
+  /// Weights are shares: none may be negative, and some must be more than 0.
+  public func validate(_ tensor: TensorContext) throws(EmbedFuseError) {
+    guard !tensor.priors.allSatisfy({ $0 >= 0 }) || tensor.priors.reduce(0, +) <= 0 else { return }
+    throw EmbedFuseError(
+      .usage, "the weights \(tensor.priors) of delta-guided fusion must be 0 or more, and not all 0",
+      tensor: tensor.name, remedy: "to subtract a model, use --method task-arithmetic")
+  }
 
   /// The magnitudes from which the tensor's group got its weights; empty at row and element granularity.
-  public func magnitudes(of tensor: TensorContext) -> [Double] {
-    knowledge.magnitudes.isEmpty ? [] : knowledge.magnitudes[tensor.index]
+  public func magnitudes(of tensor: TensorContext, known: Known) -> [Double] {
+    guard weighsWholeTensors, power != 0 else { return [] }
+    return knowledge.magnitudes.isEmpty
+      ? Array(known[0].prefix(tensor.modelCount)) : knowledge.magnitudes[tensor.index]
   }
 }
 
 extension DeltaGuided {
-  /// What the stages find out, by tensor.
+  /// What the stages over the model find out, by tensor.
   struct Knowledge: Sendable {
-    /// What each model's magnitudes are multiplied by, for balance; empty for 1.
-    var scales: [[Double]] = []
-    /// The magnitudes of the tensor's group; empty at row and element granularity.
+    /// What each model's magnitudes are multiplied by, for balance over the model; empty for 1.
+    var scales: [Double] = []
+    /// The same by tensor, for balance within tensors.
+    var tensorScales: [[Double]] = []
+    /// The magnitudes of the tensor's group, where groups are layers or the model.
     var magnitudes: [[Double]] = []
-    /// The weights of the tensor's group; empty at row and element granularity.
+    /// The weights of the tensor's group, where groups are layers or the model.
     var weights: [[Double]] = []
-    /// The scale of the fused delta where it is chosen by itself; empty before that is known.
-    var lambdas: [Double] = []
+    /// The scale of the fused delta where it is chosen over the model.
+    var lambda = 1.0
   }
 }
 

@@ -1,0 +1,154 @@
+import Checkpoints
+import Fusion
+import TensorCore
+
+extension FusionEngine {
+  /// What a worker found out about one block, of one variant.
+  private struct BlockFinding: Sendable {
+    let variant: Int
+    let tensor: Int
+    let block: Int
+    /// The output's digest, then each source's.
+    let digests: [ContentDigest]
+    let tally: WeightTally?
+  }
+
+  /// One call of each writer.
+  private struct Run: Sendable {
+    let tensor: Int
+    let range: Range<Int>
+  }
+
+  /// Fuses or copies some tensors into the writers.
+  func fuse(_ tensors: [Int], into writers: [any CheckpointWriter]) async throws -> [[Finding]] {
+    // Writers of different kinds ask for runs of different lengths; one of several takes the longest in pieces.
+    let runs = tensors.flatMap { tensor in
+      let lengths = writers.map { $0.runLength(of: tensor) }
+      return BlockGrid(variants[0].tensors[tensor].info).runs(of: lengths.max()!).map {
+        Run(tensor: tensor, range: $0)
+      }
+    }
+    let engine = self
+    let gathered = try await pool.run(
+      runs.count,
+      worker: { (worker: engine.takeWorker(), findings: [BlockFinding]()) },
+      job: { index, state in
+        do {
+          try engine.make(runs[index], into: writers, with: &state.worker, findings: &state.findings)
+        } catch {
+          for writer in writers { writer.abandon() }
+          throw error
+        }
+      },
+      gathered: { state in
+        engine.shelf.put(state.worker)
+        return state.findings
+      })
+    return summarize(gathered.flatMap { $0 }, of: tensors)
+  }
+
+  /// Makes the output bytes of a run for every variant, block by block of the grid, and writes them.
+  private func make(
+    _ run: Run, into writers: [any CheckpointWriter], with worker: inout BlockWorker,
+    findings: inout [BlockFinding]
+  ) throws {
+    let grid = BlockGrid(variants[0].tensors[run.tensor].info)
+    let sources = sources(of: run.tensor)
+    for variant in variants.indices {
+      let type = variants[variant].tensors[run.tensor].info.elementType
+      let size = type.byteCount(ofElements: run.range.count)
+      if worker.outputs[variant].count < size { worker.outputs[variant] = Array(repeating: 0, count: size) }
+    }
+    var block = grid.index(startingAt: run.range.lowerBound)
+    while block < grid.count, grid[block].lowerBound < run.range.upperBound {
+      let range = grid[block]
+      try worker.read(range, of: sources)
+      let digests = sources.enumerated().map { j, source in
+        let bytes = worker.bytes[j]
+        return ContentDigest.of(
+          bytes.span.extracting(0..<source.info.elementType.byteCount(ofElements: range.count)))
+      }
+      for variant in variants.indices {
+        let planned = variants[variant].tensors[run.tensor]
+        let offset = planned.info.elementType.byteCount(ofElements: range.lowerBound - run.range.lowerBound)
+        let tally = try fill(
+          range, of: planned, variant: variant, tensor: run.tensor, at: offset, with: &worker)
+        let size = planned.info.elementType.byteCount(ofElements: range.count)
+        let output = worker.outputs[variant]
+        findings.append(
+          BlockFinding(
+            variant: variant, tensor: run.tensor, block: block,
+            digests: [ContentDigest.of(output.span.extracting(offset..<offset + size))]
+              + places(of: planned, at: run.tensor).map { digests[$0] }, tally: tally))
+      }
+      progress.advance(bytes(of: run.tensor, over: range.count))
+      block += 1
+    }
+    for (variant, writer) in writers.enumerated() {
+      try write(run, variant: variant, into: writer, from: worker.outputs[variant])
+    }
+  }
+
+  /// Writes a run, in the lengths that the writer asks for.
+  private func write(
+    _ run: Run, variant: Int, into writer: any CheckpointWriter, from bytes: [UInt8]
+  ) throws(EmbedFuseError) {
+    let info = variants[variant].tensors[run.tensor].info
+    let length = writer.runLength(of: run.tensor)
+    var start = run.range.lowerBound
+    while start < run.range.upperBound {
+      let end = min(start + length, run.range.upperBound)
+      let first = info.elementType.byteCount(ofElements: start - run.range.lowerBound)
+      let size = info.elementType.byteCount(ofElements: end - start)
+      try writer.write(bytes.span.extracting(first..<first + size), of: run.tensor, at: start..<end)
+      start = end
+    }
+  }
+
+  /// Writes one block's output bytes into the worker's buffer, fused or copied.
+  private func fill(
+    _ range: Range<Int>, of planned: PlannedTensor, variant: Int, tensor: Int, at offset: Int,
+    with worker: inout BlockWorker
+  ) throws(EmbedFuseError) -> WeightTally? {
+    let type = planned.info.elementType
+    switch planned.making {
+    case .copy:
+      let size = type.byteCount(ofElements: range.count)
+      let stored = worker.bytes[places(of: planned, at: tensor)[0]]
+      worker.outputs[variant].replaceSubrange(offset..<offset + size, with: stored.prefix(size))
+      return nil
+    case .fuse(let context):
+      var tally = WeightTally(modelCount: context.priors.count)
+      let bytes = worker.bytes(of: planned, among: self, at: tensor)
+      try worker.runners[variant].fuse(
+        block(range, of: variant, tensor: tensor), bytes: bytes,
+        known: known(of: variant, tensor: tensor, at: range), as: type, into: &worker.outputs[variant],
+        at: offset, tally: &tally)
+      return tally
+    }
+  }
+
+  /// Puts the blocks' findings together, tensor by tensor and in the order of blocks.
+  private func summarize(_ blocks: [BlockFinding], of tensors: [Int]) -> [[Finding]] {
+    var byVariant = variants.map { _ in [Int: [BlockFinding]]() }
+    for block in blocks { byVariant[block.variant][block.tensor, default: []].append(block) }
+    return variants.indices.map { variant in
+      tensors.map { tensor in
+        let planned = variants[variant].tensors[tensor]
+        let blocks = byVariant[variant][tensor, default: []].sorted { $0.block < $1.block }
+        let infos = [planned.info] + planned.sources.map(\.tensor.info)
+        let digests = infos.indices.map { j in
+          var builder = TensorDigestBuilder(infos[j])
+          for block in blocks { builder.set(block.digests[j], ofBlock: block.block) }
+          return builder.finish()
+        }
+        let tally = planned.context.map { context in
+          blocks.reduce(into: WeightTally(modelCount: context.priors.count)) { $0.merge($1.tally!) }
+        }
+        return Finding(
+          digest: digests[0], sourceDigests: Array(digests.dropFirst()), tally: tally,
+          magnitudes: magnitudes(of: variant, tensor: tensor))
+      }
+    }
+  }
+}

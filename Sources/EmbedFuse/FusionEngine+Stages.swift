@@ -1,0 +1,284 @@
+import Checkpoints
+import Fusion
+import Synchronization
+import TensorCore
+
+extension FusionEngine {
+  /// One stage of one variant over one tensor.
+  private struct Item: Sendable {
+    let variant: Int
+    let tensor: Int
+    let context: TensorContext
+    let stage: Stage
+  }
+
+  /// A few blocks of one tensor.
+  private struct Job: Sendable {
+    let tensor: Int
+    let blocks: Range<Int>
+  }
+
+  /// The results of a block, of the item at a place.
+  private struct BlockResult: Sendable {
+    let item: Int
+    let block: Int
+    let values: [Double]
+  }
+
+  /// The blocks of a job: the counts of a search are put together once a job.
+  private static let jobLength = 16
+
+  /// Runs one stage of some variants over some tensors and keeps what it finds.
+  mutating func run(_ stage: Int, of variants: [Int], over tensors: [Int]) async throws {
+    var items: [Item] = []
+    for tensor in tensors {
+      for variant in variants {
+        let stages = stages(of: variant, for: tensor)
+        guard stage < stages.count, let context = self.variants[variant].tensors[tensor].context,
+          !isTakenAlong(stages[stage], variant: variant, tensor: tensor)
+        else { continue }
+        items.append(Item(variant: variant, tensor: tensor, context: context, stage: stages[stage]))
+      }
+    }
+    let sums = items.filter { if case .ranks = $0.stage.measure { false } else { true } }
+    let searches = items.filter { if case .ranks = $0.stage.measure { true } else { false } }
+    if !sums.isEmpty { try await sum(stage, over: sums) }
+    if !searches.isEmpty { try await search(stage, over: searches) }
+  }
+
+  // MARK: Sums and maxima
+
+  private mutating func sum(_ stage: Int, over items: [Item]) async throws {
+    let engine = self
+    let results = try await pass(over: items, state: { [BlockResult]() }) {
+      places, tensor, blocks, worker, found in
+      for block in blocks {
+        let range = items[places[0]].context.grid[block]
+        try worker.read(range, of: engine.sources(of: tensor))
+        for place in places {
+          let item = items[place]
+          let values = try worker.runners[item.variant].results(
+            of: stage, over: engine.block(range, of: item.variant, tensor: tensor),
+            bytes: worker.bytes(of: engine.variants[item.variant].tensors[tensor], among: engine, at: tensor),
+            known: engine.known(of: item.variant, tensor: tensor, at: range))
+          found.append(BlockResult(item: place, block: block, values: values))
+        }
+      }
+    }
+    var byItem: [[BlockResult]] = items.map { _ in [] }
+    for result in results.joined() { byItem[result.item].append(result) }
+    var ofModel: [Int: [Int: [Double]]] = [:]
+    for (place, item) in items.enumerated() {
+      // In the order of blocks, so that sums don't depend on who computed which.
+      let blocks = byItem[place].sorted { $0.block < $1.block }.map(\.values)
+      if item.stage.scope == .model {
+        ofModel[item.variant, default: [:]][item.context.index] = Self.combined(blocks, item.stage)
+      } else {
+        keep(blocks, stage, of: item)
+      }
+    }
+    for (variant, sums) in ofModel { learn(stage, of: variant, results: sums) }
+  }
+
+  private static func combined(_ blocks: [[Double]], _ stage: Stage) -> [Double] {
+    blocks.reduce(into: stage.emptyResults) { stage.combine(&$0, $1) }
+  }
+
+  /// Keeps what a stage has found out about one tensor, given by its blocks.
+  private mutating func keep(_ blocks: [[Double]], _ stage: Int, of item: Item) {
+    let context = item.context
+    let method = variants[item.variant].method
+    var facts = variants[item.variant].facts[item.tensor] ?? TensorFacts()
+    func conclude(_ results: [Double], _ known: Known) -> [Double] {
+      method.conclude(stage: stage, results: results, in: context, known: known)
+    }
+    /// The results of long rows, each put together from its pieces.
+    func longRows() -> [[Double]] {
+      let rows = context.shape.elementCount / context.grid.rowLength
+      let pieces = blocks.count / max(1, rows)
+      return (0..<rows).map { Self.combined(Array(blocks[$0 * pieces..<($0 + 1) * pieces]), item.stage) }
+    }
+    switch item.stage.scope {
+    case .row:
+      let rows = longRows()
+      if facts.longRows.isEmpty { facts.longRows = rows.map { _ in facts.known } }
+      for (row, results) in rows.enumerated() {
+        facts.longRows[row][stage] = conclude(results, facts.longRows[row])
+      }
+    case .rows where context.grid.splitsRows: set(conclude(longRows().flatMap { $0 }, facts.known))
+    case .rows: set(conclude(blocks.flatMap { $0 }, facts.known))
+    case .columns:
+      var sums = Array(repeating: 0.0, count: context.columnCount * item.stage.resultCount)
+      for block in blocks {
+        for index in sums.indices { sums[index] += block[index] }
+      }
+      set(conclude(sums, facts.known))
+    case .tensor, .model: set(conclude(Self.combined(blocks, item.stage), facts.known))
+    }
+    func set(_ results: [Double]) {
+      facts.known[stage] = results
+      for row in facts.longRows.indices { facts.longRows[row][stage] = results }
+    }
+    variants[item.variant].facts[item.tensor] = facts
+  }
+
+  /// Gives a method what a stage over the model has found, by the tensors' places.
+  private mutating func learn(_ stage: Int, of variant: Int, results: [Int: [Double]]) {
+    let contexts = variants[variant].tensors.compactMap(\.context)
+    variants[variant].method.learn(
+      stage: stage, results: contexts.map { results[$0.index] ?? [] }, of: contexts)
+  }
+
+  // MARK: Ranks
+
+  /// A search that workers share.
+  private final class SharedSelection: Sendable {
+    let state: Mutex<RankSelection>
+    init(_ selection: RankSelection) { state = Mutex(selection) }
+    var isComplete: Bool { state.withLock { $0.isComplete } }
+    var part: RankSelection.Part { state.withLock { RankSelection.Part(of: $0) } }
+  }
+
+  private mutating func search(_ stage: Int, over items: [Item]) async throws {
+    // One search for each tensor, or for all tensors of a variant; places count through all of them.
+    var searches: [SharedSelection] = []
+    var searchOfItem: [Int] = []
+    var offsets: [Int] = []
+    var ofModel: [Int: Int] = [:]
+    for item in items {
+      if item.stage.scope == .model, let place = ofModel[item.variant] {
+        searchOfItem.append(place)
+      } else {
+        let members = item.stage.scope == .model ? items.filter { $0.variant == item.variant } : [item]
+        let count = members.reduce(0) { $0 + $1.context.shape.elementCount }
+        let known = variants[item.variant].facts[item.tensor]?.known ?? Known()
+        let ranks = variants[item.variant].method.ranks(
+          stage: stage, elementCount: count, in: item.context, known: known)
+        searches.append(SharedSelection(RankSelection(ranks: ranks, count: count)))
+        searchOfItem.append(searches.count - 1)
+        if item.stage.scope == .model { ofModel[item.variant] = searches.count - 1 }
+      }
+      let before = zip(items, searchOfItem).dropLast().filter {
+        $0.0.variant == item.variant && item.stage.scope == .model
+      }
+      offsets.append(before.reduce(0) { $0 + $1.0.context.shape.elementCount })
+    }
+    var isFirst = true
+    while true {
+      let open = items.indices.filter { !searches[searchOfItem[$0]].isComplete }
+      guard !open.isEmpty else { break }
+      try await searchOnce(
+        stage, items: open.map { items[$0] }, searches: open.map { searches[searchOfItem[$0]] },
+        offsets: open.map { offsets[$0] })
+      for place in Set(open.map { searchOfItem[$0] }) { searches[place].state.withLock { $0.endPass() } }
+      if !isFirst { progress.expect(0) }
+      isFirst = false
+    }
+    for (place, item) in items.enumerated() where item.stage.scope != .model {
+      keep([searches[searchOfItem[place]].state.withLock { $0.results }], stage, ofSearch: item)
+    }
+    for (variant, place) in ofModel {
+      let results = searches[place].state.withLock { $0.results }
+      let contexts = variants[variant].tensors.compactMap(\.context)
+      variants[variant].method.learn(stage: stage, results: contexts.map { _ in results }, of: contexts)
+    }
+  }
+
+  private mutating func keep(_ results: [[Double]], _ stage: Int, ofSearch item: Item) {
+    var facts = variants[item.variant].facts[item.tensor] ?? TensorFacts()
+    let concluded = variants[item.variant].method.conclude(
+      stage: stage, results: results[0], in: item.context, known: facts.known)
+    facts.known[stage] = concluded
+    for row in facts.longRows.indices { facts.longRows[row][stage] = concluded }
+    variants[item.variant].facts[item.tensor] = facts
+  }
+
+  /// One pass of the searches that aren't complete.
+  private func searchOnce(
+    _ stage: Int, items: [Item], searches: [SharedSelection], offsets: [Int]
+  ) async throws {
+    let engine = self
+    _ = try await pass(over: items, state: { 0 }) { places, tensor, blocks, worker, _ in
+      var parts = places.map { searches[$0].part }
+      for block in blocks {
+        let range = items[places[0]].context.grid[block]
+        try worker.read(range, of: engine.sources(of: tensor))
+        for (index, place) in places.enumerated() {
+          let item = items[place]
+          guard case .ranks(let channels) = item.stage.measure else { continue }
+          try worker.runners[item.variant].keys(
+            of: stage, over: engine.block(range, of: item.variant, tensor: tensor),
+            bytes: worker.bytes(of: engine.variants[item.variant].tensors[tensor], among: engine, at: tensor),
+            known: engine.known(of: item.variant, tensor: tensor, at: range), channels: channels
+          ) { channel, keys, start in
+            parts[index].add(keys, channel: channel, start: offsets[place] + start)
+          }
+        }
+      }
+      for (index, place) in places.enumerated() {
+        searches[place].state.withLock { $0.absorb(parts[index]) }
+      }
+    }
+  }
+
+  // MARK: Passes
+
+  /// Goes over the blocks of the items' tensors once; `work` is given the places of the items of a tensor.
+  private func pass<State: Sendable>(
+    over items: [Item], state: @escaping @Sendable () -> State,
+    work: @escaping @Sendable ([Int], Int, Range<Int>, inout BlockWorker, inout State) throws -> Void
+  ) async throws -> [State] {
+    var placesOfTensor: [Int: [Int]] = [:]
+    var order: [Int] = []
+    for (place, item) in items.enumerated() {
+      if placesOfTensor[item.tensor] == nil { order.append(item.tensor) }
+      placesOfTensor[item.tensor, default: []].append(place)
+    }
+    let jobs = order.flatMap { tensor in
+      let count = items[placesOfTensor[tensor]![0]].context.grid.count
+      return stride(from: 0, to: count, by: Self.jobLength).map {
+        Job(tensor: tensor, blocks: $0..<min($0 + Self.jobLength, count))
+      }
+    }
+    let engine = self
+    let places = placesOfTensor
+    return try await pool.run(
+      jobs.count,
+      worker: { (worker: engine.takeWorker(), state: state()) },
+      job: { index, local in
+        let job = jobs[index]
+        try work(places[job.tensor]!, job.tensor, job.blocks, &local.worker, &local.state)
+        let grid = items[places[job.tensor]![0]].context.grid
+        let elements = grid[job.blocks.upperBound - 1].upperBound - grid[job.blocks.lowerBound].lowerBound
+        engine.progress.advance(engine.bytes(of: job.tensor, over: elements))
+      },
+      gathered: { local in
+        engine.shelf.put(local.worker)
+        return local.state
+      })
+  }
+
+  /// A worker whose runners have the methods with what they know by now.
+  func takeWorker() -> BlockWorker {
+    var worker = shelf.take() ?? BlockWorker(variants: variants)
+    for variant in variants.indices { worker.runners[variant].method = variants[variant].method }
+    return worker
+  }
+
+  /// The bytes read for so many elements of a tensor.
+  func bytes(of tensor: Int, over elements: Int) -> Int {
+    sources(of: tensor).reduce(0) { $0 + $1.info.elementType.byteCount(ofElements: elements) }
+  }
+
+  /// A block as a variant's method sees it.
+  func block(_ range: Range<Int>, of variant: Int, tensor: Int) -> FusionBlock {
+    let planned = variants[variant].tensors[tensor]
+    return FusionBlock(
+      tensor: planned.context!, range: range,
+      inputs: planned.sources.map { source in
+        BlockInput(
+          path: source.tensor.path, tensor: source.tensor.info.name,
+          elementType: source.tensor.info.elementType)
+      }, hasBase: planned.hasBase)
+  }
+}

@@ -1,0 +1,162 @@
+import Checkpoints
+import Fusion
+import TensorCore
+
+// How a manifest keeps the recipe.
+
+extension Recipe {
+  /// The recipe for a manifest: of absolute paths only the last component.
+  var json: JSON {
+    var object: JSON.Object = [
+      "base": base.map { .string(FusionManifest.portable($0)) } ?? .null,
+      "models": .array(models.map { .string(FusionManifest.portable($0)) }),
+      "method": .string(method.name),
+      "parameters": .object(parameters),
+      "weights": .array(weights.map(\.json)),
+      "dtype": elementType.map { .string($0.name) } ?? .null,
+      "missing": .string(missing.rawValue),
+      "nonfinite": .string(nonFinite.rawValue),
+      "config_from": configFrom.map { .number($0) } ?? .null,
+    ]
+    if method.seed != 0 { object["seed"] = .string(String(method.seed)) }
+    if method.followsMergekit { object["compat"] = "mergekit" }
+    if !modelParameters.isEmpty { object["model_parameters"] = .array(modelParameters.map(Self.json)) }
+    if !companions.isEmpty {
+      object["companions"] = .array(companions.map { .string(FusionManifest.portable($0)) })
+    }
+    if !slices.isEmpty { object["slices"] = .array(slices.map(\.json)) }
+    return .object(object)
+  }
+
+  /// What all models share, with the defaults.
+  private var parameters: JSON.Object {
+    var parameters = JSON.Object()
+    for parameter in method.description.parameters {
+      if let value = method.values[parameter.name] {
+        parameters[parameter.name] = value.json
+      } else if parameter.scope != .model, let standard = parameter.standard {
+        parameters[parameter.name] = TensorValue(parameter.canonical(standard)).json
+      }
+    }
+    return parameters
+  }
+
+  fileprivate static func json(_ values: [String: TensorValue]) -> JSON {
+    .object(values.sorted { $0.key < $1.key }.reduce(into: JSON.Object()) { $0[$1.key] = $1.value.json })
+  }
+
+  /// Reads the recipe of a manifest.
+  ///
+  /// - Throws: `EmbedFuseError` (bad data) if the manifest isn't of a known form.
+  init(manifest json: JSON, path: String) throws(EmbedFuseError) {
+    let unknown = EmbedFuseError(.badData, "its manifest holds no recipe of a known form", path: path)
+    func values(_ json: JSON?) throws(EmbedFuseError) -> [String: TensorValue] {
+      var result: [String: TensorValue] = [:]
+      for member in json?.objectValue?.members ?? [] {
+        guard let value = TensorValue(member.value) else { throw unknown }
+        result[member.key] = value
+      }
+      return result
+    }
+    guard json["manifest"]?.intValue == FusionManifest.version, let recipe = json["recipe"],
+      let name = recipe["method"]?.stringValue, let models = recipe["models"]?.arrayValue,
+      let missing = recipe["missing"]?.stringValue.flatMap(MissingPolicy.init(rawValue:)),
+      let nonFinite = recipe["nonfinite"]?.stringValue.flatMap(NonFinitePolicy.init(rawValue:))
+    else { throw unknown }
+    var slices: [Slice] = []
+    for slice in recipe["slices"]?.arrayValue ?? [] {
+      var sources: [Slice.Source] = []
+      for source in slice["sources"]?.arrayValue ?? [] {
+        guard let layers = source["layers"]?.arrayValue?.compactMap(\.intValue), layers.count == 2,
+          layers[0] <= layers[1]
+        else { throw unknown }
+        sources.append(
+          Slice.Source(
+            model: source["model"]?.intValue, layers: layers[0]..<layers[1],
+            parameters: try values(source["parameters"])))
+      }
+      slices.append(Slice(sources: sources, parameters: try values(slice["parameters"])))
+    }
+    var modelParameters: [[String: TensorValue]] = []
+    for model in recipe["model_parameters"]?.arrayValue ?? [] { modelParameters.append(try values(model)) }
+    self.init(
+      base: recipe["base"]?.stringValue, models: models.compactMap(\.stringValue),
+      method: try MethodSettings(
+        try MethodSettings.method(named: name), try values(recipe["parameters"]),
+        seed: recipe["seed"]?.stringValue.flatMap { UInt64($0) } ?? 0,
+        followsMergekit: recipe["compat"]?.stringValue == "mergekit"),
+      weights: (recipe["weights"]?.arrayValue ?? []).compactMap { TensorValue($0) },
+      modelParameters: modelParameters,
+      companions: (recipe["companions"]?.arrayValue ?? []).compactMap(\.stringValue), slices: slices,
+      elementType: recipe["dtype"]?.stringValue.flatMap(ElementType.init(name:)), missing: missing,
+      nonFinite: nonFinite, configFrom: recipe["config_from"]?.intValue)
+  }
+}
+
+extension Recipe.Slice {
+  fileprivate var json: JSON {
+    [
+      "sources": .array(
+        sources.map {
+          [
+            "model": $0.model.map { .number($0) } ?? .null,
+            "layers": .array([.number($0.layers.lowerBound), .number($0.layers.upperBound)]),
+            "parameters": Recipe.json($0.parameters),
+          ]
+        }),
+      "parameters": Recipe.json(parameters),
+    ]
+  }
+}
+
+extension TensorValue {
+  /// One value, or a list of rules.
+  var json: JSON {
+    if let constant { return Self.json(constant) }
+    return .array(
+      rules.map { rule in
+        var object = JSON.Object()
+        switch rule.pattern {
+        case .contains(let text): object["filter"] = .string(text)
+        case .glob(let text): object["match"] = .string(text)
+        case .regex(let text): object["regex"] = .string(text)
+        case nil: break
+        }
+        object["value"] =
+          rule.points.count == 1 ? Self.json(rule.points[0]) : .array(rule.points.map(Self.json))
+        return .object(object)
+      })
+  }
+
+  private static func json(_ text: String) -> JSON {
+    Double(text).map { $0.isFinite ? .number($0) : .string(text) } ?? Bool(text).map { .bool($0) }
+      ?? .string(text)
+  }
+
+  private static func text(_ json: JSON) -> String? {
+    switch json {
+    case .string(let text), .number(let text): text
+    case .bool(let value): String(value)
+    default: nil
+    }
+  }
+
+  /// Reads what `json` gives.
+  init?(_ json: JSON) {
+    if let text = Self.text(json) {
+      self.init(text)
+      return
+    }
+    var rules: [Rule] = []
+    for entry in json.arrayValue ?? [] {
+      guard let value = entry["value"] else { return nil }
+      let points = (value.arrayValue ?? [value]).compactMap(Self.text)
+      let pattern: NamePattern? =
+        entry["filter"]?.stringValue.map { .contains($0) } ?? entry["match"]?.stringValue.map { .glob($0) }
+        ?? entry["regex"]?.stringValue.map { .regex($0) }
+      rules.append(Rule(pattern, points: points))
+    }
+    guard !rules.isEmpty else { return nil }
+    self.init(rules: rules)
+  }
+}

@@ -1,0 +1,248 @@
+import Checkpoints
+import Fusion
+import TensorCore
+
+/// Decides how every tensor of the output is made: from which tensors of the inputs, under which settings.
+struct TensorAssembly {
+  let recipe: Recipe
+  let rows: [InputAlignment.Row]
+  let method: any FusionMethod
+  /// True if the base's values are read.
+  let readsBase: Bool
+
+  /// A place among the layers.
+  private struct Layer {
+    let prefix: String
+    let number: Int
+    let rest: String
+  }
+
+  /// One input tensor among those that are fused.
+  private struct Ingredient {
+    /// The place among the inputs.
+    let input: Int
+    /// The model, or nil for the base.
+    let model: Int?
+    let tensor: StoredTensor?
+    /// The names by which the model's own rules may know it.
+    let names: [String]
+    let levels: [ParameterResolver.Level]
+  }
+
+  private var offset: Int { recipe.base == nil ? 0 : 1 }
+
+  /// The tensors of the output, in the order of the base; with slices, layer by layer in the place of the layers.
+  func tensors() throws(EmbedFuseError) -> [PlannedTensor] {
+    var result: [PlannedTensor] = []
+    var fused = 0
+    if recipe.slices.isEmpty {
+      let counts = layerCounts()
+      for row in rows {
+        let ingredients = plainIngredients(of: row)
+        let depth = Self.layer(of: row).map { layer in
+          let count = counts[layer.prefix] ?? 1
+          return count > 1 ? Double(layer.number) / Double(count - 1) : 1
+        }
+        result.append(
+          try planned(
+            row, named: row.name, from: ingredients, shared: [("recipe", recipe.method.values)],
+            layer: LayerName.of(row.comparableName, module: row.module), depth: depth, index: &fused))
+      }
+      return result
+    }
+    return try assembled(index: &fused)
+  }
+
+  /// The layer of a row's tensor, if it belongs to one of the transformer's.
+  private static func layer(of row: InputAlignment.Row) -> Layer? {
+    guard row.module.isEmpty, let parts = LayerName.parts(of: row.comparableName) else { return nil }
+    let wrapper = row.name.dropLast(row.comparableName.count)
+    return Layer(prefix: wrapper + parts.prefix, number: parts.number, rest: parts.rest)
+  }
+
+  /// How many layers there are, by what stands before their number.
+  private func layerCounts() -> [String: Int] {
+    rows.reduce(into: [:]) { counts, row in
+      guard let layer = Self.layer(of: row) else { return }
+      counts[layer.prefix] = max(counts[layer.prefix] ?? 0, layer.number + 1)
+    }
+  }
+
+  /// Every input's tensor of a row.
+  private func plainIngredients(of row: InputAlignment.Row) -> [Ingredient] {
+    row.sources.enumerated().map { input, tensor in
+      let model = input >= offset && input < offset + recipe.models.count ? input - offset : nil
+      return Ingredient(
+        input: input, model: model, tensor: tensor, names: names(of: row, as: tensor),
+        levels: model.map { [("model \($0 + 1)", parameters(ofModel: $0))] } ?? [])
+    }
+  }
+
+  private func names(of row: InputAlignment.Row, as tensor: StoredTensor?) -> [String] {
+    var names = [row.name, row.comparableName]
+    if let name = tensor?.info.name, !names.contains(name) { names.append(name) }
+    return names
+  }
+
+  /// What a model has of its own.
+  private func parameters(ofModel k: Int) -> [String: TensorValue] {
+    var values = recipe.modelParameters.isEmpty ? [:] : recipe.modelParameters[k]
+    if !recipe.weights.isEmpty { values["weight"] = recipe.weights[k] }
+    return values
+  }
+
+  /// One tensor of the output.
+  private func planned(
+    _ row: InputAlignment.Row, named name: String, from ingredients: [Ingredient],
+    shared: [ParameterResolver.Level], layer: String, depth: Double?, index: inout Int
+  ) throws(EmbedFuseError) -> PlannedTensor {
+    let models = ingredients.filter { $0.model != nil }
+    let reference = ingredients.first { $0.model == nil && $0.input == 0 } ?? ingredients[0]
+    guard let stored = reference.tensor ?? row.sources[0] else {
+      throw EmbedFuseError(.badData, "no input has the tensor", tensor: name)
+    }
+    let type = stored.info.elementType
+    guard type.isFusable, ingredients.allSatisfy({ $0.tensor != nil }) else {
+      return PlannedTensor(
+        info: try info(name, stored, as: type), making: .copy,
+        sources: [PlannedTensor.Source(input: reference.input, tensor: stored)], hasBase: false, models: [],
+        parameters: [])
+    }
+    let resolved = try ParameterResolver(
+      description: recipe.method.description, names: [name] + names(of: row, as: nil), depth: depth ?? 0,
+      shared: shared, models: models.map { ($0.names, $0.levels) },
+      paths: models.map { recipe.models[$0.model!] }
+    ).resolve()
+    let values = resolved.reduce(into: [String: [Double]]()) { $0[$1.name] = $1.values }
+    let context = TensorContext(
+      index: index, name: name, shape: stored.info.shape, layer: layer, depth: depth,
+      priors: values["weight"] ?? models.map { _ in 1 }, parameters: values)
+    try method.validate(context)
+    index += 1
+    let read = ingredients.filter { $0.model != nil || $0.input > 0 || readsBase || offset == 0 }
+    return PlannedTensor(
+      info: try info(name, stored, as: recipe.elementType ?? type), making: .fuse(context),
+      sources: read.map { PlannedTensor.Source(input: $0.input, tensor: $0.tensor!) },
+      hasBase: readsBase && offset == 1, models: models.map { $0.model! }, parameters: resolved)
+  }
+
+  private func info(
+    _ name: String, _ stored: StoredTensor, as type: ElementType
+  ) throws(EmbedFuseError) -> TensorInfo {
+    guard let info = TensorInfo(name: name, elementType: type, shape: stored.info.shape) else {
+      throw EmbedFuseError(.badData, "its size as \(type) overflows", tensor: name)
+    }
+    return info
+  }
+}
+
+// MARK: - Slices
+
+extension TensorAssembly {
+  /// The tensors of an output that is put together from slices: what stands outside of the layers comes from the first
+  /// slice's inputs (embeddings) or the last one's (all else).
+  private func assembled(index: inout Int) throws(EmbedFuseError) -> [PlannedTensor] {
+    let counts = layerCounts()
+    guard counts.count == 1, let (prefix, available) = counts.first else {
+      throw EmbedFuseError(
+        .usage,
+        counts.isEmpty
+          ? "slices take layers, but the tensors' names show none"
+          : "slices take layers, but there are several kinds: \(counts.keys.sorted().joined(separator: ", "))",
+        remedy: "fuse whole models, without slices")
+    }
+    try check(available: available)
+    // The tensors of each layer of the first input, by what follows the number.
+    var byLayer: [Int: [String: InputAlignment.Row]] = [:]
+    for row in rows {
+      guard let layer = Self.layer(of: row) else { continue }
+      byLayer[layer.number, default: [:]][layer.rest] = row
+    }
+    var result: [PlannedTensor] = []
+    var done = false
+    for row in rows {
+      guard let layer = Self.layer(of: row) else {
+        let isFirst = row.name.lowercased().contains("embed")
+        let slice = isFirst ? recipe.slices.first! : recipe.slices.last!
+        result.append(
+          try planned(
+            row, named: row.name, from: ingredients(of: slice, at: nil, rest: row.name, in: [:], row: row),
+            shared: shared(slice), layer: LayerName.of(row.comparableName, module: row.module), depth: nil,
+            index: &index))
+        continue
+      }
+      guard !done else { continue }
+      done = true
+      // All layers stand where the first input's do, in the order of the slices.
+      let rests = rows.compactMap { Self.layer(of: $0) }.filter { $0.number == layer.number }.map(\.rest)
+      var number = 0
+      for slice in recipe.slices {
+        let length = slice.sources[0].layers.count
+        for place in 0..<length {
+          for rest in rests {
+            let name = "\(prefix).\(number).\(rest)"
+            let first = byLayer[slice.sources[0].layers.lowerBound + place]?[rest] ?? row
+            result.append(
+              try planned(
+                first, named: name,
+                from: ingredients(of: slice, at: place, rest: rest, in: byLayer, row: first),
+                shared: shared(slice), layer: "\(prefix).\(number)",
+                depth: length > 1 ? Double(place) / Double(length - 1) : 1, index: &index))
+          }
+          number += 1
+        }
+      }
+    }
+    return result
+  }
+
+  private func shared(_ slice: Recipe.Slice) -> [ParameterResolver.Level] {
+    [("slice", slice.parameters), ("recipe", recipe.method.values)]
+  }
+
+  private func check(available: Int) throws(EmbedFuseError) {
+    for (place, slice) in recipe.slices.enumerated() {
+      guard let length = slice.sources.first?.layers.count, length > 0 else {
+        throw EmbedFuseError(.usage, "slice \(place + 1) has no layers")
+      }
+      for source in slice.sources {
+        guard source.layers.count == length else {
+          throw EmbedFuseError(
+            .usage,
+            "slice \(place + 1) takes \(length) layers of one source and \(source.layers.count) of another",
+            remedy: "all sources of a slice must have as many layers")
+        }
+        guard source.layers.lowerBound >= 0, source.layers.upperBound <= available else {
+          throw EmbedFuseError(
+            .usage,
+            "slice \(place + 1) asks for the layers \(source.layers.lowerBound) to \(source.layers.upperBound - 1), but there are \(available)",
+            remedy: "layer ranges count from 0 and don't include their end")
+        }
+      }
+      guard !method.needsBase || slice.sources.contains(where: { $0.model == nil }) else {
+        throw EmbedFuseError(
+          .usage, "slice \(place + 1) doesn't list the base among its sources",
+          remedy: "\(recipe.method.name) compares with the base: add it, with its layers")
+      }
+    }
+  }
+
+  /// What a tensor of a slice is fused from: the base first, the models in the order of the slice.
+  private func ingredients(
+    of slice: Recipe.Slice, at place: Int?, rest: String, in layers: [Int: [String: InputAlignment.Row]],
+    row: InputAlignment.Row
+  ) -> [Ingredient] {
+    let sources = slice.sources.filter { $0.model == nil } + slice.sources.filter { $0.model != nil }
+    return sources.compactMap { source in
+      let input = source.model.map { $0 + offset } ?? 0
+      let own = place.flatMap { layers[source.layers.lowerBound + $0]?[rest] } ?? row
+      let tensor = own.sources[input]
+      let model = source.model
+      return Ingredient(
+        input: input, model: model, tensor: tensor, names: names(of: own, as: tensor),
+        levels: model.map {
+          [("source", source.parameters), ("model \($0 + 1)", parameters(ofModel: $0))]
+        } ?? [])
+    }
+  }
+}

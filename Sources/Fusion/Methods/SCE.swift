@@ -1,0 +1,133 @@
+import Kernels
+import TensorCore
+
+/// SCE: select the elements that vary most between the models, calculate a coefficient for each model, erase what goes
+/// against the majority (Wan et al., FuseChat 3.0, arXiv 2408.07990), as mergekit 0.1.5 defines it.
+///
+/// With select_topk < 1 the ⌊select_topk·#{σ² ≠ 0}⌋ elements with the largest variance σ² of δ over the models are kept,
+/// the same for all; of equal ones those with the lowest flat index. With c_k = mean(δ_k²)/Σ_j mean(δ_j²) of what is
+/// kept and g = sign(Σ δ_k), plus where the sum is 0, θ = θ₀ + Σ_{sign(δ_k) = g} c_k·δ_k / Σ_{sign(δ_k) = g} c_k. Free of
+/// scale: coefficients are uniform only where all deltas are 0; mergekit makes them so where the sum of the mean squares
+/// is below 1e-6, as it is for many light fine-tunes. Two passes, four or five where elements are selected.
+public struct SCE: FusionMethod {
+  /// `select_topk`.
+  public static let description = MethodDescription(
+    name: "sce", summary: "weights from squared deltas, minority signs erased",
+    reference: "Wan et al., FuseChat, arXiv 2408.07990; mergekit 0.1.5", mergeSpace: .deltas,
+    parameters: [
+      Parameter(
+        "select_topk", .tensor, .number(0...1), standard: "1", "share of the varying elements that is kept"),
+      Parameter(
+        "int8_mask", .tensor, .flag, standard: "false", "taken for mergekit's sake; changes nothing here"),
+    ])
+
+  private let followsMergekit: Bool
+
+  /// SCE.
+  public init(_ options: MethodOptions) {
+    followsMergekit = options.followsMergekit
+  }
+
+  private func selects(_ tensor: TensorContext) -> Bool { tensor.value("select_topk") < 1 }
+
+  /// How many elements vary, the rank of those that are kept, and squares.
+  public func stages(for tensor: TensorContext) -> [Stage] {
+    let squares = Stage(over: .tensor, .sums(tensor.modelCount))
+    guard selects(tensor) else { return [squares] }
+    return [Stage(over: .tensor, .sums(1)), Stage(over: .tensor, .ranks(channels: 1)), squares]
+  }
+
+  /// The first rank that is kept.
+  public func ranks(stage: Int, elementCount n: Int, in tensor: TensorContext, known: Known) -> [[Int]] {
+    let kept = Int((known[0][0] * tensor.value("select_topk")).rounded(.down))
+    return [kept > 0 ? [n - kept] : []]
+  }
+
+  /// The variance of the deltas.
+  public func writeKeys(
+    stage: Int, channel: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
+    to keys: inout MutableSpan<Double>
+  ) {
+    let count = Double(tile.modelCount)
+    for i in 0..<tile.count {
+      let base = inputs[tile.firstOfBase + i]
+      var sum = 0.0
+      for k in 0..<tile.modelCount { sum += inputs[tile.first(ofModel: k) + i] - base }
+      let mean = sum / count
+      var squares = 0.0
+      for k in 0..<tile.modelCount {
+        let deviation = inputs[tile.first(ofModel: k) + i] - base - mean
+        squares += deviation * deviation
+      }
+      keys[i] = squares / count
+    }
+  }
+
+  /// Counts the elements that vary, or adds the squares of what is kept.
+  public func accumulate(
+    stage: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
+    to lanes: inout MutableSpan<Double>, scratch: inout [Double]
+  ) {
+    if selects(tensor) && stage == 0 {
+      if scratch.count < tile.count { scratch = Array(repeating: 0, count: tile.count) }
+      var keys = scratch.mutableSpan
+      writeKeys(stage: 1, channel: 0, tile, of: inputs, known: known, in: tensor, to: &keys)
+      for i in 0..<tile.count where keys[i] != 0 { lanes[i % laneCount] += 1 }
+      return
+    }
+    select(tile, of: inputs, known: known, in: tensor, into: &scratch)
+    for k in 0..<tile.modelCount {
+      for i in 0..<tile.count {
+        let delta = scratch[k * tile.count + i]
+        lanes[k * laneCount + i % laneCount] += delta * delta
+      }
+    }
+  }
+
+  /// The coefficients in place of the squares.
+  public func conclude(stage: Int, results: [Double], in tensor: TensorContext, known: Known) -> [Double] {
+    guard stage == stages(for: tensor).count - 1 else { return results }
+    let means = results.map { $0 / Double(tensor.shape.elementCount) }
+    let total = means.reduce(0, +)
+    return followsMergekit && total < 1e-6 || total == 0
+      ? means.map { _ in 1 / Double(means.count) } : means.map { $0 / total }
+  }
+
+  /// Writes the base plus the weighted deltas of the majority.
+  public func fuse(
+    _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
+    into target: inout MutableSpan<Double>, tally: inout WeightTally, scratch: inout [Double]
+  ) {
+    select(tile, of: inputs, known: known, in: tensor, into: &scratch)
+    let weights = known[selects(tensor) ? 2 : 0]
+    combineSelected(
+      of: inputs, tile.layout, deltas: scratch.span, weights: weights, votes: weights.map { _ in 1 },
+      by: Consensus(elects: true, normalize: true), into: &target)
+    tally.add(weights: weights, elementCount: tile.count)
+  }
+
+  /// The deltas of the elements that are kept, 0 elsewhere.
+  private func select(
+    _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
+    into scratch: inout [Double]
+  ) {
+    let needed = tile.modelCount * tile.count
+    if scratch.count < needed { scratch = Array(repeating: 0, count: needed) }
+    var deltas = scratch.mutableSpan
+    for k in 0..<tile.modelCount {
+      selectDeltas(
+        of: inputs, tile.layout, input: k + 1, sizes: 0...Double.infinity, into: &deltas, at: k * tile.count)
+    }
+    guard selects(tensor) else { return }
+    var keys = Array(repeating: 0.0, count: tile.count)
+    var span = keys.mutableSpan
+    writeKeys(stage: 1, channel: 0, tile, of: inputs, known: known, in: tensor, to: &span)
+    let boundary = known[1].isEmpty ? nil : Boundary(known[1], at: 0)
+    for i in 0..<tile.count {
+      let isKept = boundary.map { keys[i] > $0.key || (keys[i] == $0.key && tile.start + i <= $0.index) }
+      if isKept != true {
+        for k in 0..<tile.modelCount { deltas[k * tile.count + i] = 0 }
+      }
+    }
+  }
+}

@@ -1,0 +1,37 @@
+import Kernels
+import TensorCore
+
+/// Task arithmetic: θ = θ₀ + λ·Σ c_k·(θ_k − θ₀) (Ilharco et al., arXiv 2212.04089).
+///
+/// With `normalize` the sum is divided by Σ c_k, where that isn't 0. One pass.
+public struct TaskArithmetic: FusionMethod {
+  /// `weight`, `lambda` and `normalize`.
+  public static let description = MethodDescription(
+    name: "task-arithmetic", summary: "base plus the scaled sum of weighted deltas",
+    reference: "Ilharco et al., Editing models with task arithmetic, arXiv 2212.04089", mergeSpace: .deltas,
+    parameters: [
+      .weight, .lambda,
+      Parameter("normalize", .tensor, .flag, standard: "false", "divide by the sum of the weights"),
+    ])
+
+  private let leastTotal: Double
+
+  /// Task arithmetic.
+  public init(_ options: MethodOptions) {
+    leastTotal = options.followsMergekit ? 1e-8 : .leastNonzeroMagnitude
+  }
+
+  /// Writes the base plus the scaled task vectors.
+  public func fuse(
+    _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
+    into target: inout MutableSpan<Double>, tally: inout WeightTally, scratch: inout [Double]
+  ) {
+    let total = tensor.priors.reduce(0, +)
+    let divisor = tensor.flag("normalize") && total.magnitude >= leastTotal ? total : 1
+    let weights = tensor.priors.map { $0 / divisor }
+    combineDeltas(
+      of: inputs, tile.layout, weights: weights, scale: tensor.value("lambda"), isMean: divisor == total,
+      into: &target)
+    tally.add(weights: weights, elementCount: tile.count)
+  }
+}

@@ -1,0 +1,202 @@
+import Kernels
+
+/// Finds the elements at certain ranks among many, exactly and in bounded memory: a radix search over the bit patterns
+/// of their keys, which takes the keys once a pass in any order.
+///
+/// A pass counts the keys by 16 bits within the part of the order that is left, or, once few are left, collects them.
+/// Two passes are the rule. Where more keys are equal than can be collected, the search goes on over the bits of their
+/// places. The order is by key and then from the last place to the first, as `Boundary` has it.
+public struct RankSelection: Sendable {
+  /// The most keys that are collected for one rank: half a megabyte.
+  public static let collectLimit = 32_768
+
+  /// What is counted or collected in a pass.
+  struct Request: Sendable, Hashable {
+    enum Kind: Sendable, Hashable {
+      /// Keys by the 16 bits from `shift` on.
+      case keys
+      /// The places of the keys that are `prefix`, by the 16 bits from `shift` on, within those that start as `places`.
+      case places(UInt64)
+      /// Keys and places.
+      case all
+    }
+    let channel: Int
+    let kind: Kind
+    let shift: Int
+    let prefix: UInt64
+  }
+
+  /// One rank that is looked for.
+  private struct Target: Sendable {
+    var request: Request
+    /// The rank among those that are left.
+    var rank: Int
+    var result: (key: Double, place: Int)?
+  }
+
+  private var targets: [Target] = []
+  private let count: Int
+  /// The pass at hand: what is asked for, and what has come.
+  private(set) var requests: [Request] = []
+  private var histograms: [[Int]] = []
+  private var found: [(keys: [UInt64], places: [UInt64])] = []
+
+  /// A search for ranks among `count` elements, by channel; 0 is the least.
+  public init(ranks: [[Int]], count: Int) {
+    self.count = count
+    for (channel, ranks) in ranks.enumerated() {
+      for rank in ranks {
+        let few = count <= Self.collectLimit
+        let request = Request(channel: channel, kind: few ? .all : .keys, shift: few ? 64 : 48, prefix: 0)
+        targets.append(Target(request: request, rank: rank))
+      }
+    }
+    beginPass()
+  }
+
+  /// True when all ranks have been found.
+  public var isComplete: Bool { requests.isEmpty }
+
+  /// Key and place of each rank, channel by channel.
+  public var results: [Double] {
+    targets.flatMap { [$0.result?.key ?? .nan, Double($0.result?.place ?? 0)] }
+  }
+
+  private mutating func beginPass() {
+    requests = []
+    for target in targets where target.result == nil && !requests.contains(target.request) {
+      requests.append(target.request)
+    }
+    histograms = requests.map { $0.kind == .all ? [] : Array(repeating: 0, count: 65_536) }
+    found = requests.map { _ in ([], []) }
+  }
+
+  /// Takes in what a part of the elements has given.
+  public mutating func absorb(_ part: Part) {
+    for index in requests.indices {
+      if requests[index].kind == .all {
+        found[index].keys += part.keys[index]
+        found[index].places += part.places[index]
+      } else {
+        Self.add(part.histograms[index], to: &histograms[index])
+      }
+    }
+  }
+
+  private static func add(_ counts: [UInt32], to histogram: inout [Int]) {
+    for bin in histogram.indices { histogram[bin] += Int(counts[bin]) }
+  }
+
+  /// Ends a pass over all elements and goes on to the next, if one is needed.
+  public mutating func endPass() {
+    for index in targets.indices where targets[index].result == nil {
+      let place = requests.firstIndex(of: targets[index].request)!
+      switch targets[index].request.kind {
+      case .all: targets[index].result = element(at: targets[index].rank, of: found[place])
+      case .keys: narrowKeys(&targets[index], by: histograms[place])
+      case .places: narrowPlaces(&targets[index], by: histograms[place])
+      }
+    }
+    beginPass()
+  }
+
+  private func element(at rank: Int, of found: (keys: [UInt64], places: [UInt64])) -> (Double, Int) {
+    let order = found.keys.indices.sorted { a, b in
+      found.keys[a] < found.keys[b] || (found.keys[a] == found.keys[b] && found.places[a] > found.places[b])
+    }
+    guard order.indices.contains(rank) else { return (.nan, 0) }
+    return (number(orderedBits: found.keys[order[rank]]), Int(found.places[order[rank]]))
+  }
+
+  /// The bin that holds the rank, how many come before it and how many it holds.
+  private func bin(of rank: Int, in histogram: [Int]) -> (bin: Int, before: Int, count: Int) {
+    var before = 0
+    for (bin, count) in histogram.enumerated() {
+      if rank < before + count { return (bin, before, count) }
+      before += count
+    }
+    return (histogram.count - 1, before, 0)
+  }
+
+  private func narrowKeys(_ target: inout Target, by histogram: [Int]) {
+    let old = target.request
+    let (bin, before, inside) = bin(of: target.rank, in: histogram)
+    target.rank -= before
+    let prefix = old.prefix << 16 | UInt64(bin)
+    if inside <= Self.collectLimit {
+      target.request = Request(channel: old.channel, kind: .all, shift: old.shift, prefix: prefix)
+    } else if old.shift > 0 {
+      target.request = Request(channel: old.channel, kind: .keys, shift: old.shift - 16, prefix: prefix)
+    } else {
+      // All that are left are equal: from the last place to the first is from the first on, seen from the other end.
+      target.rank = inside - 1 - target.rank
+      let shift = count > 1 << 32 ? 32 : count > 1 << 16 ? 16 : 0
+      target.request = Request(channel: old.channel, kind: .places(0), shift: shift, prefix: prefix)
+    }
+  }
+
+  private func narrowPlaces(_ target: inout Target, by histogram: [Int]) {
+    let old = target.request
+    guard case .places(let start) = old.kind else { return }
+    let (bin, before, _) = bin(of: target.rank, in: histogram)
+    target.rank -= before
+    let place = start << 16 | UInt64(bin)
+    if old.shift == 0 {
+      target.result = (number(orderedBits: old.prefix), Int(place))
+    } else {
+      target.request = Request(
+        channel: old.channel, kind: .places(place), shift: old.shift - 16, prefix: old.prefix)
+    }
+  }
+}
+
+extension RankSelection {
+  /// What one worker counts and collects over some of the elements.
+  public struct Part: Sendable {
+    fileprivate let requests: [Request]
+    fileprivate var histograms: [[UInt32]]
+    fileprivate var keys: [[UInt64]]
+    fileprivate var places: [[UInt64]]
+    private var room: (keys: [UInt64], places: [UInt64]) = ([], [])
+
+    /// Nothing yet, of the pass at hand.
+    public init(of selection: RankSelection) {
+      requests = selection.requests
+      histograms = requests.map { $0.kind == .all ? [] : Array(repeating: 0, count: 65_536) }
+      keys = requests.map { _ in [] }
+      places = keys
+    }
+
+    private static func count(_ values: Span<Double>, _ request: Request, in histogram: inout [UInt32]) {
+      var bins = histogram.mutableSpan
+      addHistogram(of: values, shift: request.shift, prefix: request.prefix, to: &bins, at: 0)
+    }
+
+    /// Takes the keys of a channel whose places start at `start`.
+    public mutating func add(_ values: Span<Double>, channel: Int, start: Int) {
+      for index in requests.indices where requests[index].channel == channel {
+        let request = requests[index]
+        switch request.kind {
+        case .keys:
+          Self.count(values, request, in: &histograms[index])
+        case .all:
+          if room.keys.count <= values.count {
+            room = (
+              Array(repeating: 0, count: values.count + 1), Array(repeating: 0, count: values.count + 1)
+            )
+          }
+          let count = collect(
+            values, shift: request.shift, prefix: request.prefix, start: start, into: &room.keys,
+            places: &room.places)
+          keys[index] += room.keys[..<count]
+          places[index] += room.places[..<count]
+        case .places(let prefix):
+          for i in 0..<values.count where orderedBits(values[i]) == request.prefix {
+            let place = UInt64(start + i) >> UInt64(request.shift)
+            if place >> 16 == prefix { histograms[index][Int(place & 0xFFFF)] += 1 }
+          }
+        }
+      }
+    }
+  }
+}

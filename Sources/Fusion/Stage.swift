@@ -1,0 +1,92 @@
+/// A pass over the inputs that finds something out before blocks can be fused.
+public struct Stage: Sendable, Hashable {
+  /// What one result is taken over.
+  public enum Scope: Sendable {
+    /// Each row by itself: its results are at hand whenever a tile of the row is visited, up to the next stage
+    /// over `rows`.
+    case row
+    /// Each row, all rows' results being known together afterwards: a table of rows.
+    case rows
+    /// Each column, the elements with the same place in every part along the first axis: a table of columns.
+    case columns
+    /// Each tensor.
+    case tensor
+    /// Each tensor, all tensors' results being known together before any block is fused.
+    case model
+  }
+
+  /// What is found out.
+  public enum Measure: Sendable, Hashable {
+    /// So many binary64 sums.
+    case sums(Int)
+    /// So many greatest values.
+    case maxima(Int)
+    /// For so many channels, the keys at certain ranks among all elements of the tensor, or of the model.
+    case ranks(channels: Int)
+  }
+
+  /// What one result covers.
+  public let scope: Scope
+  /// What is found out.
+  public let measure: Measure
+
+  /// A stage.
+  public init(over scope: Scope, _ measure: Measure) {
+    self.scope = scope
+    self.measure = measure
+  }
+
+  /// The numbers that a row, column or tensor gives, before `conclude`; 0 for ranks, whose number the method says.
+  public var resultCount: Int {
+    switch measure {
+    case .sums(let count), .maxima(let count): count
+    case .ranks: 0
+    }
+  }
+}
+
+/// What the stages before have found out for the tensor at hand, and for the row at hand.
+public struct Known: Sendable, Hashable {
+  private var results: [[Double]]
+
+  /// Nothing yet, for a method of so many stages.
+  public init(stageCount: Int = 0) {
+    results = Array(repeating: [], count: stageCount)
+  }
+
+  /// The results of a stage: those of the tensor, of all its rows or columns one after the other, or of the row
+  /// at hand.
+  public subscript(stage: Int) -> [Double] {
+    get { results[stage] }
+    set {
+      while results.count <= stage { results.append([]) }
+      results[stage] = newValue
+    }
+  }
+}
+
+/// A place in the order of the elements of a tensor, by key and then from the last to the first, so that the lowest
+/// flat index counts as the greatest of equal keys.
+public struct Boundary: Sendable, Hashable {
+  /// The key of the element at the rank.
+  public let key: Double
+  /// Its flat index.
+  public let index: Int
+
+  /// The boundary of a rank, as a stage over ranks gives it: two numbers for each rank, channel by channel.
+  public init(_ results: [Double], at place: Int) {
+    key = results[2 * place]
+    index = Int(results[2 * place + 1])
+  }
+
+  /// The least key that counts as at or above the boundary for elements all of which come before `isBefore` (up to
+  /// the boundary's index) or all after.
+  public func least(for elements: Range<Int>) -> Double {
+    elements.upperBound <= index + 1 ? key : key.nextUp
+  }
+
+  /// The greatest key that counts as below the boundary, for the same elements.
+  public func greatestBelow(for elements: Range<Int>) -> Double {
+    elements.upperBound <= index + 1 ? key.nextDown : key
+  }
+}

@@ -1,0 +1,148 @@
+import CKernels
+
+/// Writes δ = model − base where its size lies in a range, and 0 elsewhere.
+///
+/// - Parameters:
+///   - values: the base's values and the models', laid out as `layout` says.
+///   - input: the model's place among the inputs.
+///   - range: the sizes |δ| to keep, both ends included.
+///   - target: the deltas, from `offset` on.
+public func selectDeltas(
+  of values: Span<Double>, _ layout: TileLayout, input: Int, sizes range: ClosedRange<Double>,
+  into target: inout MutableSpan<Double>, at offset: Int
+) {
+  layout.check(values)
+  precondition(input < layout.inputCount && target.count >= offset + layout.elements.count)
+  let first = layout.elements.lowerBound
+  unsafe values.withUnsafeBufferPointer { x in
+    unsafe target.withUnsafeMutableBufferPointer { target in
+      unsafe ck_interval(
+        x.baseAddress! + input * layout.stride + first, x.baseAddress! + first, range.lowerBound,
+        range.upperBound, target.baseAddress! + offset, layout.elements.count)
+    }
+  }
+}
+
+/// Sets each of `count` values from `offset` on to 0, unless its number in the stream `key` is below `probability`.
+/// The first value takes number `start` of the stream.
+public func keepRandomly(
+  _ values: inout MutableSpan<Double>, at offset: Int, count: Int, key: UInt64, start: Int,
+  probability: Double
+) {
+  precondition(values.count >= offset + count)
+  unsafe values.withUnsafeMutableBufferPointer { values in
+    unsafe ck_keep(values.baseAddress! + offset, key, UInt64(start), max(0, min(1, probability)), count)
+  }
+}
+
+/// As `keepRandomly`, with a probability of its own for every value.
+public func keepRandomly(
+  _ values: inout MutableSpan<Double>, at offset: Int, key: UInt64, start: Int, probabilities: Span<Double>
+) {
+  precondition(values.count >= offset + probabilities.count)
+  unsafe values.withUnsafeMutableBufferPointer { values in
+    unsafe probabilities.withUnsafeBufferPointer { p in
+      guard let p = p.baseAddress else { return }
+      unsafe ck_keep_each(values.baseAddress! + offset, key, UInt64(start), p, probabilities.count)
+    }
+  }
+}
+
+/// Number `place` of the stream of uniform numbers in [0, 1) that `key` names: SplitMix64 (Steele, Lea and Flood,
+/// 2014) as a function of a counter.
+public func randomNumber(key: UInt64, place: Int) -> Double {
+  ck_random(key, UInt64(place))
+}
+
+/// How weighted deltas become one.
+public struct Consensus: Sendable, Hashable {
+  /// True to keep only the deltas whose sign is that of the sum of all.
+  public var elects: Bool
+  /// The sign that counts where the sum is 0: 1, -1, or 0 for none.
+  public var zeroSign: Double
+  /// True to divide by the weights that took part.
+  public var normalize: Bool
+  /// What the result is multiplied by.
+  public var scale: Double
+
+  /// A plain sum, unless told otherwise.
+  public init(elects: Bool = false, zeroSign: Double = 1, normalize: Bool = false, scale: Double = 1) {
+    self.elects = elects
+    self.zeroSign = zeroSign
+    self.normalize = normalize
+    self.scale = scale
+  }
+}
+
+/// Writes base + scale·m, where m is the consensus of the weighted deltas w_k·s_k; exactly the base where m is 0.
+///
+/// - Parameters:
+///   - values: the inputs, of which only the base is read.
+///   - deltas: s_k[i] at `k * layout.elements.count + i`.
+///   - weights: w_k, one for each model.
+///   - votes: what each delta is multiplied by where a sign is elected; the weights if not given.
+///   - target: as long as the layout's stride; written at the layout's elements.
+public func combineSelected(
+  of values: Span<Double>, _ layout: TileLayout, deltas: Span<Double>, weights: [Double],
+  votes: [Double]? = nil, by consensus: Consensus, into target: inout MutableSpan<Double>
+) {
+  layout.check(values)
+  let (first, count) = (layout.elements.lowerBound, layout.elements.count)
+  precondition(votes.map { $0.count == weights.count } ?? true)
+  precondition(deltas.count >= weights.count * count && target.count >= layout.elements.upperBound)
+  unsafe values.withUnsafeBufferPointer { x in
+    unsafe deltas.withUnsafeBufferPointer { deltas in
+      unsafe target.withUnsafeMutableBufferPointer { target in
+        unsafe ck_vote(
+          x.baseAddress! + first, deltas.baseAddress!, count, votes ?? weights, weights, weights.count,
+          consensus.elects ? 1 : 0,
+          consensus.zeroSign, consensus.normalize ? 1 : 0, consensus.scale, target.baseAddress! + first, count
+        )
+      }
+    }
+  }
+}
+
+/// Bits that order as the numbers do: ascending, −0 before 0.
+public func orderedBits(_ value: Double) -> UInt64 {
+  ck_ordered_bits(value)
+}
+
+/// The number whose ordered bits these are.
+public func number(orderedBits bits: UInt64) -> Double {
+  Double(bitPattern: bits >> 63 == 1 ? bits & ~(1 << 63) : ~bits)
+}
+
+/// Counts the keys by 16 of their ordered bits.
+///
+/// - Parameters:
+///   - keys: the numbers.
+///   - shift: the lowest of the bits that count.
+///   - prefix: what the bits above must be; for shift 48 there are none.
+///   - bins: 65,536 counts, from `offset` on.
+public func addHistogram(
+  of keys: Span<Double>, shift: Int, prefix: UInt64, to bins: inout MutableSpan<UInt32>, at offset: Int
+) {
+  precondition(bins.count >= offset + 65_536)
+  unsafe keys.withUnsafeBufferPointer { keys in
+    unsafe bins.withUnsafeMutableBufferPointer { bins in
+      guard let first = keys.baseAddress else { return }
+      unsafe ck_histogram(first, keys.count, Int32(shift), prefix, bins.baseAddress! + offset)
+    }
+  }
+}
+
+/// Writes the keys whose ordered bits from `shift` on are `prefix` (64: all), as ordered bits, and their places,
+/// counted from `start`.
+///
+/// - Returns: how many there are; `found` and `places` need room for one more than there are keys.
+public func collect(
+  _ keys: Span<Double>, shift: Int, prefix: UInt64, start: Int, into found: inout [UInt64],
+  places: inout [UInt64]
+) -> Int {
+  precondition(found.count > keys.count && places.count > keys.count)
+  return unsafe keys.withUnsafeBufferPointer { keys in
+    guard let first = keys.baseAddress else { return 0 }
+    return unsafe ck_collect(first, keys.count, Int32(shift), prefix, UInt64(start), &found, &places)
+  }
+}
