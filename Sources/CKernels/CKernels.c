@@ -152,17 +152,20 @@ static inline uint64_t ordered_bits(double v) {
 
 #define NAME(f) f##_baseline
 #include "Kernels.inc"
+#include "Selection.inc"
 #undef NAME
 
 #if defined(__x86_64__)
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))), apply_to = function)
 #define NAME(f) f##_v3
 #include "Kernels.inc"
+#include "Selection.inc"
 #undef NAME
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))), apply_to = function)
 #define NAME(f) f##_v4
 #include "Kernels.inc"
+#include "Selection.inc"
 #undef NAME
 #pragma clang attribute pop
 #endif

@@ -106,7 +106,7 @@ extension FusionEngine {
   }
 
   /// Writes one block's output bytes into the worker's buffer, fused or copied.
-  private func fill(
+  func fill(
     _ range: Range<Int>, of planned: PlannedTensor, variant: Int, tensor: Int, at offset: Int,
     with worker: inout BlockWorker
   ) throws(EmbedFuseError) -> WeightTally? {
@@ -122,8 +122,8 @@ extension FusionEngine {
       let bytes = worker.bytes(of: planned, among: self, at: tensor)
       try worker.runners[variant].fuse(
         block(range, of: variant, tensor: tensor), bytes: bytes,
-        known: known(of: variant, tensor: tensor, at: range), as: type, into: &worker.outputs[variant],
-        at: offset, tally: &tally)
+        known: known(of: variant, tensor: tensor, at: range), as: type,
+        by: variants[variant].intermediateType, into: &worker.outputs[variant], at: offset, tally: &tally)
       return tally
     }
   }

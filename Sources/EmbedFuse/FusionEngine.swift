@@ -14,6 +14,8 @@ struct FusionEngine: Sendable {
     var method: any FusionMethod
     /// What to do about NaN and infinity.
     let nonFinite: NonFinitePolicy
+    /// The type that results are rounded to before the output's; nil to round once.
+    var intermediateType: ElementType?
     /// What is known of the tensors whose stages have been run, by place.
     var facts: [Int: TensorFacts] = [:]
   }
@@ -161,7 +163,7 @@ extension FusionEngine {
   }
 
   /// Runs the other stages over some tensors, all of them before the tensors are fused.
-  private mutating func runStages(of tensors: [Int]) async throws {
+  mutating func runStages(of tensors: [Int]) async throws {
     let first = variants.indices.map { modelStageCount(of: $0) }
     let last =
       tensors.flatMap { tensor in variants.indices.map { stages(of: $0, for: tensor).count } }.max() ?? 0
@@ -178,7 +180,7 @@ extension FusionEngine {
 
   /// The tensors in groups that are taken through stages and fusing together, so that later passes find the inputs in
   /// the cache: a few for which there are stages, all where there are none.
-  private func groups() -> [[Int]] {
+  func groups() -> [[Int]] {
     let first = variants.indices.map { modelStageCount(of: $0) }
     var groups: [[Int]] = [[]]
     var (bytes, selection) = (0, 0)

@@ -30,6 +30,8 @@ public struct PlanDescription: Sendable {
     public let layer: String
     /// The weight c_k that the recipe gives each model; empty for a copied tensor.
     public let weights: [Double]
+    /// The method's parameters for this tensor, each with where it comes from; empty for a copied tensor.
+    public let parameters: [ResolvedParameter]
   }
 
   /// The method's name.
@@ -67,8 +69,24 @@ public struct PlanDescription: Sendable {
             "name": .string($0.name), "making": .string($0.making), "dtype": .string($0.elementType.name),
             "shape": .array($0.shape.dimensions.map { .number(String($0)) }), "layer": .string($0.layer),
             "weights": .array($0.weights.map { .number($0) }),
+            "parameters": .array($0.parameters.map(\.json)),
           ]
         }),
+    ]
+  }
+}
+
+extension ResolvedParameter {
+  /// The values for people: one where all models have the same.
+  public var summary: String {
+    Set(texts).count == 1 ? texts[0] : texts.joined(separator: ",")
+  }
+
+  /// The parameter for programs.
+  var json: JSON {
+    [
+      "name": .string(name), "values": .array(values.map { .number($0) }),
+      "from": .array(origins.map { .string($0) }),
     ]
   }
 }
@@ -88,7 +106,8 @@ extension FusionPlan {
         PlanDescription.Tensor(
           name: tensor.info.name, making: tensor.context == nil ? "copied" : "fused",
           elementType: tensor.info.elementType,
-          shape: tensor.info.shape, layer: tensor.context?.layer ?? "", weights: tensor.context?.priors ?? [])
+          shape: tensor.info.shape, layer: tensor.context?.layer ?? "", weights: tensor.context?.priors ?? [],
+          parameters: tensor.parameters)
       }, notes: notes, byteCount: tensors.reduce(0) { $0 + $1.info.byteCount })
   }
 }

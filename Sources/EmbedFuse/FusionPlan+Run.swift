@@ -36,53 +36,103 @@ extension FusionPlan {
   public func run(
     to path: String, options: OutputOptions = OutputOptions(), progress: FusionProgress = FusionProgress()
   ) async throws -> FusionResult {
+    try await Self.run([self], to: [path], options: options, progress: progress)[0]
+  }
+
+  /// Carries out several plans for the same inputs, as `plans(for:)` makes them, and publishes their outputs: what they
+  /// read is read once for all of them.
+  ///
+  /// - Throws: `EmbedFuseError` or `CancellationError`; nothing is published then unless writing itself had been
+  ///   completed for all of them.
+  @discardableResult
+  public static func run(
+    _ plans: [FusionPlan], to paths: [String], options: OutputOptions = OutputOptions(),
+    progress: FusionProgress = FusionProgress()
+  ) async throws -> [FusionResult] {
+    precondition(plans.count == paths.count && !plans.isEmpty)
+    guard plans.count == 1 || options.weightsReport == nil else {
+      throw EmbedFuseError(
+        .usage, "a weights report is written for one output, but there are \(plans.count)",
+        remedy: "leave --weights-report out, or write one output at a time")
+    }
+    var publications: [Publication] = []
+    for (plan, path) in zip(plans, paths) {
+      publications.append(try plan.publication(to: path, among: paths, options: options))
+    }
+    let workers = try workerCount(plans, options, kinds: paths.map(OutputKind.init(path:)))
+    let reportPublication = try plans[0].reportPublication(options, output: paths[0])
+    let pool = WorkerPool(width: workers)
+    try plans[0].checkCarriedTensors()
+    for step in plans[0].steps { try await step.prepare(pool: pool, progress: progress) }
+    var engine = FusionEngine(
+      variants: try plans.map { plan throws(EmbedFuseError) in try plan.variant() }, pool: pool,
+      progress: progress, memory: options.memory)
+
+    var outputs: [FusionOutput] = []
+    var files: [[(path: String, bytes: [UInt8])]] = []
+    for (plan, publication) in zip(plans, publications) {
+      files.append(try OutputKind(path: publication.path) == .safetensors ? [] : plan.companionFiles())
+      let placeholder = FusionManifest(plan, digests: .init(placeholdersFor: plan), files: files.last!)
+      outputs.append(
+        try FusionOutput(
+          plan, publication: publication, options: options, workers: workers, manifest: placeholder))
+    }
+    let findings = try await engine.fuse(into: outputs.map(\.writer))
+    var results: [FusionResult] = []
+    for (index, plan) in plans.enumerated() {
+      let manifest = FusionManifest(plan, digests: .init(plan, findings: findings[index]), files: files[index])
+      try outputs[index].finish(files: files[index], manifest: manifest)
+      let report = WeightsReport(
+        plan, findings: findings[index],
+        magnitudes: options.weightsReport == nil ? nil : try await plan.measuredByTensor(pool: pool))
+      if let reportPublication { try report.write(into: reportPublication) }
+      results.append(plan.result(at: paths[index], manifest: manifest, report: report, progress: progress))
+    }
+    try Task.checkCancellation()
+    for publication in publications { try publication.publish() }
+    try reportPublication?.publish()
+    return results
+  }
+
+  /// The place of an output, once it is clear that nothing else would be lost.
+  private func publication(
+    to path: String, among paths: [String], options: OutputOptions
+  ) throws(EmbedFuseError) -> Publication {
     let replaced = { FilePath.isSame($0, path) || FilePath.isWithin($0, path) }
     if let input = inputs.first(where: { replaced($0.path) }) {
       throw EmbedFuseError(
         .cannotCreate, "the output is one of the inputs, or holds it (\(input.path.printable))", path: path,
         remedy: "inputs are never changed: choose another name for the output")
     }
-    let kind = OutputKind(path: path)
-    let workers = try workerCount(options, kind: kind)
-    let publication = try Publication(
-      to: path, kind: kind == .directory ? .directory : .file, overwrite: options.overwrite,
+    guard paths.count(where: { FilePath.isSame($0, path) || $0 == path }) == 1 else {
+      throw EmbedFuseError(.cannotCreate, "two outputs have this path", path: path)
+    }
+    return try Publication(
+      to: path, kind: OutputKind(path: path) == .directory ? .directory : .file, overwrite: options.overwrite,
       synchronize: options.synchronize)
-    let reportPublication = try reportPublication(options, output: path)
-    let pool = WorkerPool(width: workers)
-    var engine = try engine(pool: pool, progress: progress, memory: options.memory)
-    try checkCarriedTensors()
+  }
 
-    let files = try kind == .safetensors ? [] : companionFiles()
-    let placeholder = FusionManifest(self, digests: .init(placeholdersFor: self), files: files)
-    let output = try FusionOutput(
-      self, publication: publication, options: options, workers: workers, manifest: placeholder)
-    let findings = try await engine.fuse(into: [output.writer])[0]
-    let manifest = FusionManifest(self, digests: .init(self, findings: findings), files: files)
-    try output.finish(files: files, manifest: manifest)
-
-    let report = WeightsReport(
-      self, findings: findings,
-      magnitudes: options.weightsReport == nil ? nil : try await measuredByTensor(pool: pool))
-    if let reportPublication { try report.write(into: reportPublication) }
-    try Task.checkCancellation()
-    try publication.publish()
-    try reportPublication?.publish()
-    return FusionResult(
+  private func result(
+    at path: String, manifest: FusionManifest, report: WeightsReport, progress: FusionProgress
+  ) -> FusionResult {
+    FusionResult(
       path: path, fusedTensors: tensors.count { $0.context != nil },
       copiedTensors: tensors.count { $0.context == nil },
       bytesRead: progress.completedBytes, bytesWritten: tensors.reduce(0) { $0 + $1.info.byteCount },
       weightShares: report.shares, notes: notes + report.warnings, manifest: manifest)
   }
 
-  /// The engine for this plan.
-  func engine(
-    pool: WorkerPool, progress: FusionProgress, memory: Int = 512 << 20
-  ) throws(EmbedFuseError) -> FusionEngine {
-    FusionEngine(
-      variants: [
-        FusionEngine.Variant(
-          tensors: tensors, method: try recipe.method.method(), nonFinite: recipe.nonFinite)
-      ], pool: pool, progress: progress, memory: memory)
+  /// What the engine makes.
+  func variant() throws(EmbedFuseError) -> FusionEngine.Variant {
+    FusionEngine.Variant(
+      tensors: tensors, method: try recipe.method.method(), nonFinite: recipe.nonFinite,
+      intermediateType: recipe.intermediateType)
+  }
+
+  /// The engine for this plan alone, once its steps have been prepared.
+  func engine(pool: WorkerPool, progress: FusionProgress) async throws -> FusionEngine {
+    for step in steps { try await step.prepare(pool: pool, progress: progress) }
+    return FusionEngine(variants: [try variant()], pool: pool, progress: progress, memory: 512 << 20)
   }
 
   /// The magnitudes of every tensor, for a report on weights that are too fine to list; nil if the method knows such
@@ -91,39 +141,43 @@ extension FusionPlan {
     guard let method = try recipe.method.method() as? DeltaGuided,
       [.element, .row].contains(method.granularity), method.power != 0
     else { return nil }
+    var variant = try variant()
+    variant.method = DeltaGuided(
+      granularity: .tensor, magnitude: method.magnitude, balance: method.balance)
     var engine = FusionEngine(
-      variants: [
-        FusionEngine.Variant(
-          tensors: tensors,
-          method: DeltaGuided(granularity: .tensor, magnitude: method.magnitude, balance: method.balance),
-          nonFinite: recipe.nonFinite)
-      ], pool: pool, progress: FusionProgress(), memory: 512 << 20)
+      variants: [variant], pool: pool, progress: FusionProgress(), memory: 512 << 20)
     return try await engine.measure()
   }
 
   /// How many workers fit into the memory that is allowed.
   ///
   /// - Throws: `EmbedFuseError` (usage) if not even one does.
-  func workerCount(_ options: OutputOptions, kind: OutputKind) throws(EmbedFuseError) -> Int {
-    let perWorker = workerBytes(kind)
+  static func workerCount(
+    _ plans: [FusionPlan], _ options: OutputOptions, kinds: [OutputKind]
+  ) throws(EmbedFuseError) -> Int {
+    let perWorker = plans[0].sourceBytes + zip(plans, kinds).reduce(0) { $0 + $1.0.workerBytes($1.1) }
     let fitting = options.memory / perWorker
     guard fitting >= 1 else {
       throw EmbedFuseError(
-        .usage, "\(options.memory >> 20) MiB of memory are too little for \(inputs.count) inputs",
+        .usage,
+        "\(options.memory >> 20) MiB of memory are too little for \(plans[0].inputs.count) inputs"
+          + (plans.count > 1 ? " and \(plans.count) outputs" : ""),
         remedy: "give at least --memory \((perWorker >> 20) + 1)M")
     }
     return min(options.workers, fitting)
   }
 
-  /// The most memory that one worker uses, whatever the tensors' sizes.
+  /// The most bytes of a block of all sources.
+  private var sourceBytes: Int {
+    tensors.lazy.map { tensor in
+      tensor.sources.reduce(0) {
+        $0 + $1.tensor.info.elementType.byteCount(ofElements: BlockGrid.blockLength)
+      }
+    }.max() ?? 0
+  }
+
+  /// The most memory that one worker uses besides, whatever the tensors' sizes.
   private func workerBytes(_ kind: OutputKind) -> Int {
-    // A block of each source, and a tile of each widened with its weights.
-    let blocks =
-      tensors.lazy.map { tensor in
-        tensor.sources.reduce(0) {
-          $0 + $1.tensor.info.elementType.byteCount(ofElements: BlockGrid.blockLength)
-        }
-      }.max() ?? 0
     // Some methods take whole rows, as long as they fit into a block.
     let rows = tensors.lazy.compactMap { $0.context?.grid.rowLength }.max() ?? 0
     let wholeRows = (try? recipe.method.method())?.wantsWholeRows == true
@@ -135,7 +189,7 @@ extension FusionPlan {
     // a tensor, so that it has no more than 1500, by doubling.
     let largest = tensors.lazy.map(\.info.byteCount).max() ?? 0
     let run = kind == .hdf5 ? 8 * max(1 << 20, largest / 750) : 1 << 20
-    return blocks + tiles + run
+    return tiles + run
   }
 
   /// The files that travel with the weights: those of the chosen input, with a model card of our own.

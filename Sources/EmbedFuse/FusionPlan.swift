@@ -18,6 +18,8 @@ public struct FusionPlan: Sendable {
   let tensors: [PlannedTensor]
   /// The folder of each tensor's module; empty for the transformer.
   let modules: [String]
+  /// The fusions among the inputs, which must be prepared before tensors are read.
+  let steps: [FusionStep]
   /// Each input's tensor, for the tensors that hold no learned values.
   let carried: [[StoredTensor?]]
 
@@ -35,15 +37,38 @@ public struct FusionPlan: Sendable {
   /// - Throws: `EmbedFuseError`: usage for a recipe that can't be carried out; missing input or bad data, with
   ///   all incompatibilities listed in one message.
   public init(_ recipe: Recipe) throws(EmbedFuseError) {
-    try self.init(recipe, inputs: nil)
+    try self.init(recipe, sharing: nil)
   }
 
-  /// The plan for inputs that are open already; nil to open them.
-  init(_ recipe: Recipe, inputs opened: [ModelSource]?) throws(EmbedFuseError) {
+  /// The plans of several fusions of the same inputs, which are opened once.
+  ///
+  /// - Throws: as `init`; usage if the recipes have other inputs, slices or policies.
+  public static func plans(for recipes: [Recipe]) throws(EmbedFuseError) -> [FusionPlan] {
+    var plans: [FusionPlan] = []
+    for recipe in recipes {
+      if let first = recipes.first,
+        recipe.inputs != first.inputs || recipe.missing != first.missing
+          || recipe.slices.count != first.slices.count
+      {
+        throw EmbedFuseError(
+          .usage, "fusions that are made together must have the same inputs",
+          remedy: "make them one after the other")
+      }
+      plans.append(try FusionPlan(recipe, sharing: plans.first))
+    }
+    return plans
+  }
+
+  /// The plan of a recipe, with the inputs of another that has opened them.
+  private init(_ recipe: Recipe, sharing other: FusionPlan?) throws(EmbedFuseError) {
     let method = try recipe.method.method()
     try Self.check(recipe, method: method)
     self.recipe = recipe
-    if let opened { inputs = opened } else { inputs = try Self.open(recipe.inputs) }
+    if let other {
+      (inputs, steps) = (other.inputs, other.steps)
+    } else {
+      (inputs, steps) = try Self.open(recipe)
+    }
     let space = recipe.method.description.mergeSpace
     let readsBase =
       recipe.base != nil && (space != .weights || method.needsBase || recipe.nonFinite == .base)
@@ -115,14 +140,26 @@ public struct FusionPlan: Sendable {
     }
   }
 
-  /// Opens all inputs; if some can't be, one error names all of them.
-  private static func open(_ paths: [String]) throws(EmbedFuseError) -> [ModelSource] {
+  /// Opens all inputs; if some can't be, one error names all of them. A step is planned, not opened.
+  private static func open(_ recipe: Recipe) throws(EmbedFuseError) -> ([ModelSource], [FusionStep]) {
     var sources: [ModelSource] = []
     var failures: [EmbedFuseError] = []
-    for path in paths {
-      do { sources.append(try ModelSource.open(path)) } catch { failures.append(error) }
+    var steps: [FusionStep] = []
+    for path in recipe.inputs {
+      do {
+        if let place = recipe.steps.firstIndex(where: { $0.name == path }) {
+          // A step may take those before it.
+          var inner = recipe.steps[place].recipe
+          inner.steps = Array(recipe.steps[..<place])
+          let step = FusionStep(try FusionPlan(inner))
+          steps.append(step)
+          sources.append(step.source(named: path))
+        } else {
+          sources.append(try ModelSource.open(path))
+        }
+      } catch { failures.append(error) }
     }
-    guard let first = failures.first else { return sources }
+    guard let first = failures.first else { return (sources, steps) }
     guard failures.count > 1 else { throw first }
     throw EmbedFuseError(
       first.code,

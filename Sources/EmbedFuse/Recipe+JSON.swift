@@ -18,6 +18,8 @@ extension Recipe {
       "nonfinite": .string(nonFinite.rawValue),
       "config_from": configFrom.map { .number($0) } ?? .null,
     ]
+    if let type = intermediateType { object["intermediate_dtype"] = .string(type.name) }
+    if promotesTypes { object["promotes_types"] = true }
     if method.seed != 0 { object["seed"] = .string(String(method.seed)) }
     if method.followsMergekit { object["compat"] = "mergekit" }
     if !modelParameters.isEmpty { object["model_parameters"] = .array(modelParameters.map(Self.json)) }
@@ -25,6 +27,9 @@ extension Recipe {
       object["companions"] = .array(companions.map { .string(FusionManifest.portable($0)) })
     }
     if !slices.isEmpty { object["slices"] = .array(slices.map(\.json)) }
+    if !steps.isEmpty {
+      object["steps"] = .array(steps.map { ["name": .string($0.name), "recipe": $0.recipe.json] })
+    }
     return .object(object)
   }
 
@@ -50,6 +55,11 @@ extension Recipe {
   /// - Throws: `EmbedFuseError` (bad data) if the manifest isn't of a known form.
   init(manifest json: JSON, path: String) throws(EmbedFuseError) {
     let unknown = EmbedFuseError(.badData, "its manifest holds no recipe of a known form", path: path)
+    guard json["manifest"]?.intValue == FusionManifest.version, let recipe = json["recipe"] else { throw unknown }
+    try self.init(json: recipe, unknown: unknown)
+  }
+
+  private init(json recipe: JSON, unknown: EmbedFuseError) throws(EmbedFuseError) {
     func values(_ json: JSON?) throws(EmbedFuseError) -> [String: TensorValue] {
       var result: [String: TensorValue] = [:]
       for member in json?.objectValue?.members ?? [] {
@@ -58,8 +68,7 @@ extension Recipe {
       }
       return result
     }
-    guard json["manifest"]?.intValue == FusionManifest.version, let recipe = json["recipe"],
-      let name = recipe["method"]?.stringValue, let models = recipe["models"]?.arrayValue,
+    guard let name = recipe["method"]?.stringValue, let models = recipe["models"]?.arrayValue,
       let missing = recipe["missing"]?.stringValue.flatMap(MissingPolicy.init(rawValue:)),
       let nonFinite = recipe["nonfinite"]?.stringValue.flatMap(NonFinitePolicy.init(rawValue:))
     else { throw unknown }
@@ -90,6 +99,12 @@ extension Recipe {
       companions: (recipe["companions"]?.arrayValue ?? []).compactMap(\.stringValue), slices: slices,
       elementType: recipe["dtype"]?.stringValue.flatMap(ElementType.init(name:)), missing: missing,
       nonFinite: nonFinite, configFrom: recipe["config_from"]?.intValue)
+    promotesTypes = recipe["promotes_types"]?.boolValue ?? false
+    intermediateType = recipe["intermediate_dtype"]?.stringValue.flatMap(ElementType.init(name:))
+    for step in recipe["steps"]?.arrayValue ?? [] {
+      guard let name = step["name"]?.stringValue, let inner = step["recipe"] else { throw unknown }
+      steps.append(Step(name: name, recipe: try Recipe(json: inner, unknown: unknown)))
+    }
   }
 }
 

@@ -21,6 +21,11 @@ public struct Recipe: Sendable {
   public var slices: [Slice]
   /// The element type of fused tensors; nil for the base's own.
   public var elementType: ElementType?
+  /// The type that results are rounded to first, before they are rounded to the element type, as mergekit's `dtype`
+  /// and `out_dtype` do; nil to round once.
+  public var intermediateType: ElementType?
+  /// True to fuse into the type that torch would promote a tensor's inputs to, where no type is given.
+  public var promotesTypes = false
   /// What to do about tensors that some inputs lack.
   public var missing: MissingPolicy
   /// What to do about NaN and infinity in an input.
@@ -49,11 +54,29 @@ public struct Recipe: Sendable {
     self.configFrom = configFrom
   }
 
+  /// Fusions that take the place of inputs: a base or model with such a name is not read from disk, but fused on the
+  /// way. A step may take those before it.
+  public var steps: [Step] = []
+
   /// The paths of all inputs, the base first if there is one.
   public var inputs: [String] { (base.map { [$0] } ?? []) + models + companions }
 }
 
 extension Recipe {
+  /// A fusion that others take as a model.
+  public struct Step: Sendable {
+    /// The name by which they do.
+    public let name: String
+    /// The fusion.
+    public let recipe: Recipe
+
+    /// A fusion with a name.
+    public init(name: String, recipe: Recipe) {
+      self.name = name
+      self.recipe = recipe
+    }
+  }
+
   /// A run of layers of the output and the layers of the inputs that it is fused from.
   public struct Slice: Sendable {
     /// Layers of one input.

@@ -121,9 +121,18 @@ struct TensorAssembly {
     index += 1
     let read = ingredients.filter { $0.model != nil || $0.input > 0 || readsBase || offset == 0 }
     return PlannedTensor(
-      info: try info(name, stored, as: recipe.elementType ?? type), making: .fuse(context),
+      info: try info(name, stored, as: recipe.elementType ?? outputType(of: ingredients, reference: type)),
+      making: .fuse(context),
       sources: read.map { PlannedTensor.Source(input: $0.input, tensor: $0.tensor!) },
       hasBase: readsBase && offset == 1, models: models.map { $0.model! }, parameters: resolved)
+  }
+
+  /// The type of a fused tensor where none is given: the base's, or what torch promotes the inputs to.
+  private func outputType(of ingredients: [Ingredient], reference: ElementType) -> ElementType {
+    guard recipe.promotesTypes else { return reference }
+    let types = Set(ingredients.compactMap { $0.tensor?.info.elementType })
+    if types.count == 1 { return types.first! }
+    return types.contains(.f64) ? .f64 : .f32
   }
 
   private func info(

@@ -97,7 +97,7 @@ public struct Verification: Sendable {
   /// Fuses again and compares the digests of inputs, weights and output.
   private func runAgain(pool: WorkerPool) async throws {
     let plan = try FusionPlan(try Recipe(manifest: manifest, path: source.path))
-    var engine = try plan.engine(pool: pool, progress: FusionProgress())
+    var engine = try await plan.engine(pool: pool, progress: FusionProgress())
     let findings = try await engine.fuse(into: [DigestingWriter(tensors: plan.tensors.map(\.info))])[0]
     let digests = FusionManifest.Digests(plan, findings: findings)
     var problems: [String] = []

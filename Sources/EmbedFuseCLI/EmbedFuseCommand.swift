@@ -15,7 +15,9 @@ struct EmbedFuseCommand: AsyncParsableCommand {
         embedfuse merge --base minilm retrieval/ similarity/ -o fused.h5
       """,
     version: embedFuseVersion,
-    subcommands: [MergeCommand.self, PlanCommand.self, InspectCommand.self, VerifyCommand.self])
+    subcommands: [
+      MergeCommand.self, PlanCommand.self, InspectCommand.self, VerifyCommand.self, MethodsCommand.self,
+    ])
 
   /// Runs the command that the arguments name and ends with the exit code of what went wrong.
   static func main() async {

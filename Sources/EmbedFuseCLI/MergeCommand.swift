@@ -12,8 +12,10 @@ struct MergeCommand: AsyncParsableCommand {
 
   @OptionGroup(title: "What to fuse") var recipe: RecipeOptions
 
-  @Option(name: [.short, .customLong("output")], help: "Where the fused checkpoint goes.")
-  var output: String
+  @Option(
+    name: [.short, .customLong("output")],
+    help: "Where the fused checkpoint goes, unless the recipe says so.")
+  var output: String?
 
   @Flag(help: "Replace the output if it exists, once the new one is whole.")
   var force = false
@@ -50,7 +52,7 @@ struct MergeCommand: AsyncParsableCommand {
     if let level = compressionLevel, !(-100...22).contains(level) || level == 0 {
       throw ValidationError("--compression-level must be 1 to 22, or -1 to -100 for speed")
     }
-    if compressionLevel != nil, OutputKind(path: output) != .hdf5 {
+    if compressionLevel != nil, let output, OutputKind(path: output) != .hdf5 {
       throw ValidationError("--compression-level is for .h5 outputs only")
     }
   }
@@ -62,20 +64,43 @@ struct MergeCommand: AsyncParsableCommand {
       weightsReport: weightsReport)
     let clock = ContinuousClock()
     let start = clock.now
-    let recipe = try recipe.recipe()
-    let output = output
+    let request = try recipe.request()
+    let paths = try outputPaths(of: request)
     let shows = !quiet && !json && Console.errorIsTerminal
-    let result = try await Interruption.cancelling {
+    if !quiet { for warning in request.warnings { Console.error("warning: \(warning)") } }
+    let results = try await Interruption.cancelling {
       try await ProgressLine.showing(shows) { progress in
-        let plan = try FusionPlan(recipe)
-        return try await plan.run(to: output, options: options, progress: progress)
+        let plans = try FusionPlan.plans(for: request.outputs.map(\.recipe))
+        return try await FusionPlan.run(plans, to: paths, options: options, progress: progress)
       }
     }
     let seconds = (clock.now - start) / .seconds(1)
     if json {
-      Console.print(result.json(seconds: seconds).prettyText)
+      let values = results.map { $0.json(seconds: seconds) }
+      Console.print((values.count == 1 ? values[0] : .array(values)).prettyText)
     } else if !quiet {
-      Summary.print(result, models: recipe.models, seconds: seconds)
+      for (result, output) in zip(results, request.outputs) {
+        Summary.print(result, models: output.recipe.models, seconds: seconds)
+      }
+    }
+  }
+
+  /// Where the outputs go: as the recipe says, or, for a single one, as the command says.
+  private func outputPaths(of request: RecipeFile) throws -> [String] {
+    if let output {
+      guard request.outputs.count == 1 else {
+        throw EmbedFuseError(
+          .usage, "-o is given, but the recipe writes \(request.outputs.count) outputs to paths of its own",
+          remedy: "leave -o out")
+      }
+      return [output]
+    }
+    return try request.outputs.map { output in
+      guard let path = output.path else {
+        throw EmbedFuseError(
+          .usage, "there is no output", remedy: "name it with -o OUT, or in a recipe with 'output: OUT'")
+      }
+      return path
     }
   }
 }

@@ -12,11 +12,22 @@ struct PlanCommand: AsyncParsableCommand {
   var json = false
 
   func run() async throws {
-    let description = try FusionPlan(try recipe.recipe()).description()
+    let request = try recipe.request()
+    for warning in request.warnings { Console.error("warning: \(warning)") }
+    let plans = try FusionPlan.plans(for: request.outputs.map(\.recipe))
+    let descriptions = plans.map { $0.description() }
     guard !json else {
-      Console.print(description.json.prettyText)
+      let values = descriptions.map(\.json)
+      Console.print((values.count == 1 ? values[0] : .array(values)).prettyText)
       return
     }
+    for (output, description) in zip(request.outputs, descriptions) {
+      if let path = output.path { Console.print("output: \(path.printable)") }
+      show(description)
+    }
+  }
+
+  private func show(_ description: PlanDescription) {
     Console.print("method: \(description.method)")
     for (name, value) in description.parameters { Console.print("  \(name): \(value)") }
     Console.print("inputs:")
@@ -28,15 +39,31 @@ struct PlanCommand: AsyncParsableCommand {
     for note in description.notes { Console.print("note: \(note)") }
     Console.print(
       "tensors: \(description.tensors.count), \(Readable.bytes(description.byteCount)) to be written")
+    let names = description.tensors.first { !$0.parameters.isEmpty }?.parameters.map(\.name) ?? []
     Console.print(
       Table.text(
         description.tensors.map { tensor in
-          [
+          let values = names.map { name in
+            tensor.parameters.first { $0.name == name }?.summary ?? ""
+          }
+          return [
             tensor.name.printable, tensor.making, tensor.elementType.name, "\(tensor.shape)",
             tensor.layer.printable,
-            tensor.weights.map { String($0) }.joined(separator: ","),
-          ]
-        }, header: ["name", "making", "type", "shape", "layer", "weights"]))
+          ] + values
+        }, header: ["name", "making", "type", "shape", "layer"] + names))
+    let origins = Set(
+      description.tensors.flatMap { tensor in
+        tensor.parameters.flatMap { parameter in
+          zip(parameter.texts, parameter.origins).filter { $0.1 != "default" }.map {
+            "\(parameter.name) = \($0.0) from \($0.1)"
+          }
+        }
+      }
+    ).sorted()
+    guard !origins.isEmpty else { return }
+    Console.print("where values come from (all others are defaults; --json says so for every tensor):")
+    for origin in origins.prefix(100) { Console.print("  \(origin.printable)") }
+    if origins.count > 100 { Console.print("  and \(origins.count - 100) more") }
   }
 }
 

@@ -9,7 +9,8 @@ struct RecipeOptions: ParsableArguments {
       discussion: "Decides names, order, configuration and tokenizer. `soup` can do without."))
   var base: String?
 
-  @Argument(help: "The fine-tuned checkpoints: model directories, safetensors files or .h5 files.")
+  @Argument(
+    help: "The fine-tuned checkpoints: model directories or checkpoint files; or one recipe, a .yaml file.")
   var models: [String]
 
   @Option(
@@ -57,27 +58,60 @@ struct RecipeOptions: ParsableArguments {
   @Option(help: "The key of the random numbers of dare and della. (default: 0)")
   var seed: UInt64?
 
-  @Option(help: "Give another program's results where its arithmetic is fragile: mergekit (0.1.5).")
+  @Option(
+    help: ArgumentHelp(
+      "Whose results to give where mergekit 0.1.5 is fragile: none, mergekit.",
+      discussion: "The default is none, and mergekit for a recipe that is written as mergekit's are."))
   var compat: CompatibleProgram?
 
   @Option(help: "Element type of the fused tensors; the base's if not given.")
   var dtype: ElementType?
 
-  @Option(help: "Tensors that some inputs lack: error, base (keep the base's), drop.")
-  var missing: MissingPolicy = .error
+  @Option(help: "Tensors that some inputs lack: error, base (keep the base's), drop. (default: error)")
+  var missing: MissingPolicy?
 
   @Option(
     name: .customLong("nonfinite"),
-    help: "NaN and infinity in an input: error, base (take the base's value), allow.")
-  var nonFinite: NonFinitePolicy = .error
+    help: "NaN and infinity in an input: error, base (take the base's value), allow. (default: error)")
+  var nonFinite: NonFinitePolicy?
 
   @Option(
     name: .customLong("config-from"),
     help: "Take configuration and tokenizer files from another input, named as on the command line.")
   var configFrom: String?
 
+  @Flag(help: "Warn of keys that a recipe shouldn't have, instead of refusing it.")
+  var lenient = false
+
+  /// What these arguments ask for: fusions of the same inputs, which a recipe file may give paths.
+  func request() throws -> RecipeFile {
+    guard let path = models.first, path.hasSuffix(".yaml") || path.hasSuffix(".yml") else {
+      guard !lenient else { throw EmbedFuseError(.usage, "--lenient is for recipe files") }
+      return RecipeFile(try recipe())
+    }
+    let conflicting: [(option: String, isGiven: Bool)] = [
+      ("--base", base != nil), ("a second path", models.count > 1), ("--method", method != nil),
+      ("--granularity", granularity != nil), ("--magnitude", magnitude != nil), ("--power", power != nil),
+      ("--balance", balance != nil), ("--lambda", lambda != nil), ("--weights", weights != nil),
+      ("--set", !settings.isEmpty), ("--fisher", !fisher.isEmpty), ("--config-from", configFrom != nil),
+    ]
+    if let option = conflicting.first(where: \.isGiven)?.option {
+      throw EmbedFuseError(
+        .usage, "\(option) is given besides the recipe \(path.printable)",
+        remedy: "write it into the recipe; --dtype, --missing, --nonfinite, --seed and --compat may stand besides one")
+    }
+    var file = try RecipeFile(
+      path: path, lenient: lenient, followsMergekit: compat.map { $0 == .mergekit }, seed: seed)
+    for index in file.outputs.indices {
+      if let dtype { file.outputs[index].recipe.elementType = dtype }
+      if let missing { file.outputs[index].recipe.missing = missing }
+      if let nonFinite { file.outputs[index].recipe.nonFinite = nonFinite }
+    }
+    return file
+  }
+
   /// The recipe that these arguments spell.
-  func recipe() throws -> Recipe {
+  private func recipe() throws -> Recipe {
     let inputs = (base.map { [$0] } ?? []) + models
     var source: Int?
     if let configFrom {
@@ -97,7 +131,8 @@ struct RecipeOptions: ParsableArguments {
     return Recipe(
       base: base, models: models, method: method,
       weights: weights?.values.map { TensorValue($0) } ?? [], modelParameters: modelParameters,
-      companions: fisher, elementType: dtype, missing: missing, nonFinite: nonFinite, configFrom: source)
+      companions: fisher, elementType: dtype, missing: missing ?? .error, nonFinite: nonFinite ?? .error,
+      configFrom: source)
   }
 
   /// The method with what all models share, and what each has of its own.
@@ -140,6 +175,8 @@ struct RecipeOptions: ParsableArguments {
 
 /// A program whose results are wanted.
 enum CompatibleProgram: String, ExpressibleByArgument, CaseIterable {
+  /// None: what the formulas say.
+  case none
   /// mergekit 0.1.5.
   case mergekit
 }

@@ -120,12 +120,13 @@ public struct BlockRunner: Sendable {
     }
   }
 
-  /// Fuses one block and rounds it to `type`, into `output` from byte `offset` on.
+  /// Fuses one block and rounds it to `type`, into `output` from byte `offset` on; if there is an `intermediate` type,
+  /// to that first.
   ///
   /// `bytes` and `known` as for `results`, here with all stages.
   public mutating func fuse(
     _ block: FusionBlock, bytes: [[UInt8]], known: Known, as type: ElementType,
-    into output: inout [UInt8], at offset: Int, tally: inout WeightTally
+    by intermediate: ElementType? = nil, into output: inout [UInt8], at offset: Int, tally: inout WeightTally
   ) throws(EmbedFuseError) {
     let method = method
     let stageCount = method.stages(for: block.tensor).count
@@ -139,6 +140,7 @@ public struct BlockRunner: Sendable {
       method.fuse(
         tile, of: wide.span, known: known, in: block.tensor, into: &target, tally: &tally, scratch: &scratch)
       swap(&scratch, &tiles.scratch)
+      if let intermediate, intermediate != type { tiles.round(tile.layout.elements, to: intermediate) }
       var span = output.mutableSpan
       narrow(
         tiles.fused.span.extracting(tile.layout.elements), to: type, into: &span,

@@ -90,6 +90,15 @@ struct TileBuffers {
       stage: stage, tile, of: wide.span, known: known, in: tensor, to: &span, scratch: &scratch)
   }
 
+  /// Rounds fused values to a type.
+  mutating func round(_ elements: Range<Int>, to type: ElementType) {
+    var bytes = Array(repeating: UInt8(0), count: type.byteCount(ofElements: elements.count))
+    var span = bytes.mutableSpan
+    narrow(fused.span.extracting(elements), to: type, into: &span, at: 0)
+    var target = fused.mutableSpan
+    _ = widen(bytes.span, as: type, into: &target, at: elements.lowerBound)
+  }
+
   /// The range in pieces of `length`, the last one shorter.
   static func pieces(of range: Range<Int>, length: Int) -> [Range<Int>] {
     stride(from: range.lowerBound, to: range.upperBound, by: length).map {

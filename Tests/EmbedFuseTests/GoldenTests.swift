@@ -2,7 +2,6 @@ import EmbedFuse
 import Foundation
 import TestSupport
 import Testing
-import Yams
 
 /// The fusions of fixtures/golden/manifest.json that the methods of this version cover: outputs of mergekit 0.1.5
 /// and of a float64 reference.
@@ -13,6 +12,17 @@ import Yams
     let inputs: [String]
     let tolerance: String
     let weights: [String: [Double]]
+    let runner: String
+    let method: String
+    let alternative: String?
+    let unstable: [String]
+    let tieSensitive: [String]
+
+    /// The base and the models of mergekit's recipe.
+    var base: String? { config.firstMatch(of: /base_model: (\S+)/).map { String($0.1) } }
+    var models: [String] {
+      config.matches(of: /- model: (\S+)/).map { String($0.1) }.filter { $0 != base && $0.hasSuffix(".safetensors") }
+    }
 
     var testDescription: String { name }
     var output: String { Fixtures.path("golden/outputs/\(name).safetensors") }
@@ -29,7 +39,10 @@ import Yams
         tolerance: entry["tolerance"]?.stringValue ?? "",
         weights: (entry["weights"]?.objectValue?.members ?? []).reduce(into: [:]) {
           $0[$1.key] = $1.value.arrayValue?.compactMap(\.doubleValue)
-        })
+        }, runner: entry["runner"]?.stringValue ?? "", method: entry["method"]?.stringValue ?? "",
+        alternative: entry["alt64_output"]?.stringValue,
+        unstable: entry["unstable_tensors"]?.objectValue?.members.map(\.key) ?? [],
+        tieSensitive: (entry["tie_sensitive_tensors"]?.arrayValue ?? []).compactMap(\.stringValue))
     }
   }()
 
@@ -56,11 +69,6 @@ import Yams
     return Recipe(
       base: fixture(golden.inputs[0]), models: golden.inputs.dropFirst().map(fixture),
       method: .deltaGuided(method))
-  }
-
-  @Test func everyReferenceCaseIsHere() {
-    #expect(Self.reference.count == 26)
-    #expect(Self.mergekit.count == 26)
   }
 
   @Test(arguments: reference) func matchesTheFloat64Reference(golden: Case) async throws {
@@ -108,41 +116,57 @@ import Yams
     }
   }
 
-  // MARK: mergekit
-
-  static let mergekit = cases.filter {
-    ($0.name.hasPrefix("linear") || $0.name.hasPrefix("task_arithmetic"))
+  @Test func everyCaseIsHere() {
+    #expect(Self.cases.count == 146)
+    #expect(Self.reference.count + Self.mergekit.count + Self.others.count == 146)
   }
 
-  static func recipe(ofMergekit golden: Case) throws -> Recipe {
-    let config = try #require(try Yams.load(yaml: golden.config) as? [String: Any])
-    let models = try #require(config["models"] as? [[String: Any]])
-    let shared = config["parameters"] as? [String: Any] ?? [:]
-    let normalize = shared["normalize"] as? Bool
-    func number(_ value: Any?) -> Double? { (value as? Double) ?? (value as? Int).map(Double.init) }
-    let weights = try models.map { model in
-      let weight = (model["parameters"] as? [String: Any])?["weight"]
-      if let value = number(weight) { return TensorValue(value) }
-      let rules = try #require(weight as? [[String: Any]])
-      return TensorValue(
-        rules: try rules.map { rule in
-          let filter = rule["filter"] as? String
-          return TensorValue.Rule(
-            filter: filter == "*" ? nil : filter, value: try #require(number(rule["value"])))
-        })
+  // MARK: Fisher and TIES of the float64 reference
+
+  static let others = cases.filter { $0.name.hasPrefix("np_fisher") || $0.name.hasPrefix("np_ties") }
+
+  static func recipe(ofOther golden: Case) throws -> Recipe {
+    let config = try JSON.parse(golden.config)
+    if golden.name.hasPrefix("np_fisher") {
+      let count = golden.inputs.count / 2
+      return Recipe(
+        models: golden.inputs.prefix(count).map(fixture), method: try MethodSettings(named: "fisher"),
+        weights: (config["weights"]?.arrayValue ?? []).compactMap(\.doubleValue).map { TensorValue($0) },
+        companions: golden.inputs.suffix(count).map(fixture))
     }
-    let paths = try models.map { fixture(try #require($0["model"] as? String)) }
-    let base = (config["base_model"] as? String).map(fixture)
-    let types: [String: ElementType] = ["float32": .f32, "bfloat16": .bf16, "float16": .f16]
-    let type = (config["out_dtype"] as? String) ?? (config["dtype"] as? String)
+    let scope = config["trim_scope"]?.stringValue == "global" ? "model" : "tensor"
+    let density = try #require(config["density"]?.doubleValue)
     return Recipe(
-      base: base, models: paths,
-      method: base == nil
-        ? .soup(normalize: normalize ?? true)
-        : .taskArithmetic(lambda: number(shared["lambda"]) ?? 1, normalize: normalize ?? false),
-      weights: weights,
-      // mergekit promotes inputs of different types to F32; here the base's type holds unless told otherwise.
-      elementType: type.flatMap { types[$0] } ?? (golden.name.contains("mixed") ? .f32 : nil))
+      base: fixture(golden.inputs[0]), models: golden.inputs.dropFirst().map(fixture),
+      method: try MethodSettings(named: "ties", parameters: ["trim": scope, "density": String(density)]))
+  }
+
+  @Test(arguments: others) func fisherAndTiesMatchTheFloat64Reference(golden: Case) async throws {
+    let folder = try TemporaryFolder()
+    try await FusionPlan(try Self.recipe(ofOther: golden)).run(to: folder("out.safetensors"))
+    let expected = try TensorValues(golden.output)
+    let found = try TensorValues(folder("out.safetensors"))
+    for name in expected.names where found.tensors[name]?.info.elementType.isFusable == true {
+      let bits = Rounding.bits(found.doubles(name), as: .f32)
+      let nearest = Rounding.bits(expected.doubles(name), as: .f32)
+      let worst = zip(bits, nearest).map { ($0 - $1).magnitude }.max() ?? 0
+      #expect(worst <= 1, "\(name) is \(worst) places off")
+    }
+  }
+
+  // MARK: mergekit
+
+  /// The fusions of mergekit 0.1.5, given by its recipes.
+  static let mergekit = cases.filter { $0.runner.hasPrefix("mergekit") }
+
+  /// Runs the recipe as it is; only the inputs' paths are made absolute.
+  static func run(_ golden: Case, to output: String, as type: ElementType? = nil) async throws {
+    let text = golden.config.replacing("inputs/", with: fixture("inputs") + "/")
+    let file = try RecipeFile(text: text, path: golden.name)
+    #expect(file.warnings.isEmpty)
+    var recipe = try #require(file.outputs.first?.recipe)
+    if let type { (recipe.elementType, recipe.intermediateType) = (type, nil) }
+    try await FusionPlan(recipe).run(to: output)
   }
 
   /// What to hold a case to. Where all of mergekit's arithmetic was in 16 bits its result is no measure, and the
@@ -152,19 +176,54 @@ import Yams
     return try TensorValues(golden.output.replacingOccurrences(of: "_native", with: "_acc32"))
   }
 
+  /// Elements about which mergekit's result says nothing, by tensor: an equal one might as well have been selected
+  /// (its sort isn't stable), or rounding errors decide.
+  static func undecided(_ golden: Case) throws -> [String: Set<Int>] {
+    var result: [String: Set<Int>] = [:]
+    let base = try golden.base.map { try TensorValues(fixture($0)) }
+    let models = try golden.models.map { try TensorValues(fixture($0)) }
+    for name in base?.names ?? [] {
+      guard let base, base.tensors[name]?.info.elementType.isFusable == true else { continue }
+      let deltas = models.map { model in zip(model.doubles(name), base.doubles(name)).map { $0 - $1 } }
+      switch golden.method {
+      case "ties", "breadcrumbs", "breadcrumbs_ties":
+        for sizes in deltas.map({ $0.map(abs) }) {
+          let groups = Dictionary(grouping: sizes.indices, by: { sizes[$0] })
+          for members in groups.values where members.count > 1 { result[name, default: []].formUnion(members) }
+        }
+      case "sce" where golden.tieSensitive.contains(name):
+        result[name] = Set(deltas[0].indices)
+      case "nuslerp" where golden.unstable.contains(name):
+        // Opposite deltas have no arc between them.
+        result[name] = Set(deltas[0].indices)
+      case "model_stock" where name == "pooler.dense.weight":
+        // The deltas sum to 0, so that 1 + (K - 1)c is 0 but for rounding errors.
+        result[name] = Set(deltas[0].indices)
+      default: break
+      }
+    }
+    return result
+  }
+
   @Test(arguments: mergekit) func agreesWithMergekit(golden: Case) async throws {
     let folder = try TemporaryFolder()
-    var recipe = try Self.recipe(ofMergekit: golden)
-    try await FusionPlan(recipe).run(to: folder("out.safetensors"))
-    recipe.elementType = .f64
-    try await FusionPlan(recipe).run(to: folder("exact.safetensors"))
+    try await Self.run(golden, to: folder("out.safetensors"))
     let expected = try Self.expectation(of: golden)
+    let alternative = try golden.alternative.map { try TensorValues(Self.fixture($0)) }
     let found = try TensorValues(folder("out.safetensors"))
-    let exact = try TensorValues(folder("exact.safetensors"))
-    #expect(Set(expected.names) == Set(found.names))
-    let absolute = golden.tolerance.firstMatch(of: /abs <= ([0-9.e+-]+)/).flatMap { Double($0.1) }
-    var equal = 0
-    var total = 0
+    let undecided = try Self.undecided(golden)
+    let missing = Set(expected.names).subtracting(found.names)
+    #expect(missing.isEmpty)
+    // Of 16-bit values mergekit's own F32 errors decide a few more. Its divergences in F32 are noise for deltas as
+    // small as these, so that Arcee Fusion's selection isn't comparable there; FormulaTests hold it to the formula.
+    let demanded =
+      golden.tolerance.hasPrefix("within") && !golden.tolerance.contains("99.9")
+      ? 0 : golden.method == "model_stock" ? 0.997 : golden.method == "arcee_fusion" ? 0.94 : 0.999
+    let allowed = golden.method == "arcee_fusion" ? Int.max : 1
+    let absolute =
+      alternative != nil
+      ? 1e-6 : golden.tolerance.firstMatch(of: /abs <= ([0-9.e+-]+)/).flatMap { Double($0.1) }
+    var (equal, total) = (0, 0)
     for name in expected.names {
       let (info, bytes) = try #require(found.tensors[name])
       guard info.elementType.isFusable else {
@@ -172,21 +231,38 @@ import Yams
         continue
       }
       let (values, references) = (found.doubles(name), expected.doubles(name))
-      if let absolute {
-        #expect(zip(values, references).allSatisfy { abs($0 - $1) <= absolute }, "\(name)")
-        continue
-      }
+      let others = alternative?.tensors[name] == nil ? references : alternative!.doubles(name)
       let bits = Rounding.bits(values, as: info.elementType)
       let nearest = Rounding.bits(references, as: info.elementType)
-      #expect(zip(bits, nearest).allSatisfy { ($0 - $1).magnitude <= 1 }, "\(name)")
-      // Half way between two values the last bit of mergekit's F32 sum decides; that is no disagreement.
-      for (index, value) in exact.doubles(name).enumerated() {
-        let isTie = abs(2 * value - values[index] - references[index]) <= 4e-7 * abs(value)
-        equal += bits[index] == nearest[index] || isTie ? 1 : 0
-        total += 1
+      var wrong: [Int] = []
+      for index in values.indices where undecided[name]?.contains(index) != true {
+        if let absolute {
+          let distance = min(abs(values[index] - references[index]), abs(values[index] - others[index]))
+          if distance > absolute { wrong.append(index) }
+        } else {
+          total += 1
+          equal += bits[index] == nearest[index] ? 1 : 0
+          if (bits[index] - nearest[index]).magnitude > allowed { wrong.append(index) }
+        }
       }
+      #expect(wrong.isEmpty, "\(name) at \(wrong.prefix(5))")
     }
-    if absolute == nil { #expect(Double(equal) >= 0.999 * Double(total), "\(equal) of \(total) are equal") }
+    #expect(total == 0 || Double(equal) >= demanded * Double(total), "\(equal) of \(total) are equal")
+  }
+
+  /// By default SCE's weights are free of scale, and Model Stock's angles; mergekit's aren't, so that the two differ.
+  @Test func mergekitsThresholdsAreLeftOutByDefault() async throws {
+    let folder = try TemporaryFolder()
+    let golden = try #require(Self.mergekit.first { $0.name == "sce_topk1.0" })
+    let text = golden.config.replacing("inputs/", with: Self.fixture("inputs") + "/")
+    for follows in [true, false] {
+      let file = try RecipeFile(text: text, path: "sce", followsMergekit: follows)
+      try await FusionPlan(file.outputs[0].recipe).run(to: folder("\(follows).safetensors"))
+    }
+    let (theirs, ours) = (
+      try TensorValues(folder("true.safetensors")), try TensorValues(folder("false.safetensors"))
+    )
+    #expect(theirs.tensors.contains { ours.tensors[$0.key]?.bytes != $0.value.bytes })
   }
 }
 

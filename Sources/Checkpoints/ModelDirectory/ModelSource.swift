@@ -10,6 +10,12 @@ public struct ModelSource: Sendable {
     /// The tensor, under its name within the module.
     public let stored: StoredTensor
 
+    /// A tensor of a module.
+    public init(module: String, stored: StoredTensor) {
+      self.module = module
+      self.stored = stored
+    }
+
     /// The name within the whole model: `2_Dense/linear.weight`, or the plain name for the transformer.
     public var name: String { module.isEmpty ? stored.info.name : "\(module)/\(stored.info.name)" }
   }
@@ -56,6 +62,14 @@ public struct ModelSource: Sendable {
 
   /// True for a model with configuration files, false for loose tensors.
   public var isDirectory: Bool { !companions.isEmpty }
+
+  /// The same model with other values: tensors of the same modules, under another path, without the notes.
+  public func replacing(tensors: [Tensor], path: String) -> ModelSource {
+    ModelSource(
+      path: path, format: format, tensors: tensors, aliases: aliases, modules: modules,
+      transformerFolder: transformerFolder, companions: companions, ownFiles: [], weightFiles: [], notes: [],
+      metadata: metadata)
+  }
 
   /// The bytes of a companion file or of one of our own, or nil if there is no such file.
   public func fileBytes(_ relativePath: String) throws(EmbedFuseError) -> [UInt8]? {

@@ -8,8 +8,8 @@ public typealias Ties = SelectedDeltas<LargestDeltas>
 /// lowest flat index.
 ///
 /// It goes tensor by tensor, as in mergekit 0.1.5, or, with `trim=model`, over the whole task vector as in the paper
-/// and its authors' code: then all are kept that are at least as large as the ⌊(1 − density)·n⌋-th smallest, and where
-/// the deltas sum to 0 the sign that most elements have is elected.
+/// and its authors' code: then all are kept that are at least as large as the ⌊density·n⌋-th largest, and where the
+/// deltas sum to 0 the sign that most elements have is elected.
 ///
 /// Besides the fusing pass it takes two or three: the thresholds are found exactly by a radix histogram of the bit
 /// patterns.
@@ -61,8 +61,7 @@ public struct LargestDeltas: DeltaSelection {
     tensor.values("density").map { density in
       guard density < 1 else { return [] }
       let kept = Int((density * Double(n)).rounded(.down))
-      if trimsModel { return [max(0, n - kept - 1)] }
-      return density <= 0 || n == 0 ? [] : [n - max(1, kept)]
+      return n == 0 || (density <= 0 && !trimsModel) ? [] : [n - max(1, kept)]
     }
   }
 

@@ -1,0 +1,132 @@
+import TensorCore
+import Yams
+
+/// A value in a recipe file with the line where it stands.
+struct RecipeNode: Sendable {
+  /// What it is.
+  indirect enum Kind: Sendable {
+    /// A number, a flag or a text, as written; flags in the spelling `true` or `false`.
+    case scalar(String)
+    /// Nothing, or `null`.
+    case null
+    /// A list.
+    case list([RecipeNode])
+    /// Keys with their values.
+    case map([(key: String, line: Int, value: RecipeNode)])
+  }
+
+  /// What it is.
+  let kind: Kind
+  /// Its line, from 1.
+  let line: Int
+
+  /// The most bytes and nested values of a recipe.
+  private static let limits = (bytes: 4 << 20, depth: 100, nodes: 1_000_000)
+
+  /// The documents of a YAML text.
+  ///
+  /// - Throws: `EmbedFuseError` (bad data) with the line where it breaks the rules of YAML.
+  static func documents(_ text: String, path: String) throws(EmbedFuseError) -> [RecipeNode] {
+    guard text.utf8.count <= limits.bytes, nesting(of: text) <= limits.depth else {
+      throw EmbedFuseError(
+        .badData, "is longer than \(limits.bytes >> 20) MiB or nested more than \(limits.depth) deep", path: path,
+        remedy: "a recipe is a short text")
+    }
+    let documents: [Node]
+    do {
+      documents = Array(try Yams.compose_all(yaml: text, Resolver.basic))
+    } catch {
+      throw EmbedFuseError(.badData, "is no YAML: \(String(describing: error).printable)", path: path)
+    }
+    var left = limits.nodes
+    var result: [RecipeNode] = []
+    for document in documents { result.append(try RecipeNode(document, path: path, left: &left)) }
+    return result
+  }
+
+  /// How deep brackets and list marks nest, from above.
+  private static func nesting(of text: String) -> Int {
+    var (depth, deepest) = (0, 0)
+    for line in text.split(separator: "\n", omittingEmptySubsequences: true) {
+      var marks = 0
+      for character in line.utf8 {
+        switch character {
+        case UInt8(ascii: "["), UInt8(ascii: "{"): depth += 1
+        case UInt8(ascii: "]"), UInt8(ascii: "}"): depth = max(0, depth - 1)
+        case UInt8(ascii: "-"), UInt8(ascii: "?"): marks += 1
+        case UInt8(ascii: " "): break
+        default: deepest = max(deepest, depth + (marks > 50 ? marks : 0))
+        }
+        if character != UInt8(ascii: " ") && character != UInt8(ascii: "-") && character != UInt8(ascii: "?") {
+          marks = marks > 50 ? marks : -1_000_000
+        }
+      }
+      deepest = max(deepest, depth + max(0, marks > 50 ? marks : 0))
+    }
+    return deepest
+  }
+
+  /// A value at a line.
+  init(kind: Kind, line: Int) {
+    self.kind = kind
+    self.line = line
+  }
+
+  private init(_ node: Node, path: String, left: inout Int) throws(EmbedFuseError) {
+    line = node.mark?.line ?? 1
+    left -= 1
+    guard left > 0 else {
+      throw EmbedFuseError(.badData, "holds too many values", path: path, remedy: "use fewer aliases")
+    }
+    switch node {
+    case .scalar(let scalar):
+      kind = Self.scalar(scalar.string, isPlain: scalar.style == .plain || scalar.style == .any)
+    case .sequence(let sequence):
+      var items: [RecipeNode] = []
+      for item in sequence { items.append(try RecipeNode(item, path: path, left: &left)) }
+      kind = .list(items)
+    case .mapping(let mapping):
+      var entries: [(key: String, line: Int, value: RecipeNode)] = []
+      for (key, value) in mapping {
+        guard let name = key.scalar?.string else {
+          throw EmbedFuseError(.badData, "line \(key.mark?.line ?? line): a key must be a word", path: path)
+        }
+        entries.append((name, key.mark?.line ?? line, try RecipeNode(value, path: path, left: &left)))
+      }
+      kind = .map(entries)
+    case .alias:
+      throw EmbedFuseError(.badData, "line \(line): an alias stands for nothing", path: path)
+    }
+  }
+
+  /// A plain scalar may be nothing or a flag, in all spellings of YAML 1.1, which PyYAML reads.
+  private static func scalar(_ text: String, isPlain: Bool) -> Kind {
+    guard isPlain else { return .scalar(text) }
+    switch text {
+    case "", "~", "null", "Null", "NULL": return .null
+    case "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON": return .scalar("true")
+    case "false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF": return .scalar("false")
+    default: return .scalar(text)
+    }
+  }
+
+  /// The text of a scalar.
+  var text: String? {
+    if case .scalar(let text) = kind { text } else { nil }
+  }
+
+  /// The items of a list.
+  var items: [RecipeNode]? {
+    if case .list(let items) = kind { items } else { nil }
+  }
+
+  /// The entries of a map.
+  var entries: [(key: String, line: Int, value: RecipeNode)]? {
+    if case .map(let entries) = kind { entries } else { nil }
+  }
+
+  /// True for nothing.
+  var isNull: Bool {
+    if case .null = kind { true } else { false }
+  }
+}
