@@ -222,7 +222,12 @@ typedef struct {
   void (*keep_each)(double *, uint64_t, uint64_t, const double *, size_t);
   void (*vote)(const double *, const double *, size_t, const double *, const double *, size_t, int, double, int,
                double, double *, size_t);
-  void (*histogram)(const double *, size_t, int, uint64_t, uint32_t *);
+  void (*keep_above)(double *, const double *, double, size_t);
+  void (*sizes)(const double *, const double *, double *, size_t);
+  void (*variances)(const double *, size_t, size_t, double *, size_t);
+  void (*magnitudes)(const double *, double *, size_t);
+  size_t (*histogram)(const double *, size_t, int, uint64_t, uint32_t *);
+  void (*place_histogram)(const double *, size_t, uint64_t, uint64_t, int, uint64_t, uint32_t *);
   size_t (*collect)(const double *, size_t, int, uint64_t, uint64_t, uint64_t *, uint64_t *);
   void (*products)(const double *, size_t, size_t, const double *, double *, size_t);
   void (*exponentials)(const double *, double, double, double, double *, size_t);
@@ -235,7 +240,8 @@ typedef struct {
     widen_f64##s, widen_f32##s, widen_f16##s, widen_bf16##s, narrow_f32##s, narrow_f16##s,               \
         narrow_bf16##s, narrow_e4m3##s, narrow_e5m2##s, narrow_e4m3fnuz##s, narrow_e5m2fnuz##s,          \
         mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s, element_combine##s,           \
-        interval##s, keep##s, keep_each##s, vote##s, histogram##s, collect##s, products##s,              \
+        interval##s, keep##s, keep_each##s, vote##s, keep_above##s, sizes##s, variances##s,              \
+        magnitudes##s, histogram##s, place_histogram##s, collect##s, products##s,                        \
         exponentials##s, divergence##s, fma_mean##s                                                      \
   }
 
@@ -357,8 +363,27 @@ void ck_vote(const double *base, const double *s, size_t stride, const double *v
   current()->vote(base, s, stride, votes, w, count, elects, zero_sign, normalize, scale, target, n);
 }
 
-void ck_histogram(const double *keys, size_t n, int shift, uint64_t prefix, uint32_t *bins) {
-  current()->histogram(keys, n, shift, prefix, bins);
+void ck_keep_above(double *v, const double *keys, double least, size_t n) {
+  current()->keep_above(v, keys, least, n);
+}
+
+void ck_sizes(const double *model, const double *base, double *target, size_t n) {
+  current()->sizes(model, base, target, n);
+}
+
+void ck_variances(const double *x, size_t stride, size_t count, double *target, size_t n) {
+  current()->variances(x, stride, count, target, n);
+}
+
+void ck_magnitudes(const double *v, double *lanes, size_t n) { current()->magnitudes(v, lanes, n); }
+
+void ck_place_histogram(const double *keys, size_t n, uint64_t key, uint64_t start, int shift, uint64_t prefix,
+                        uint32_t *bins) {
+  current()->place_histogram(keys, n, key, start, shift, prefix, bins);
+}
+
+size_t ck_histogram(const double *keys, size_t n, int shift, uint64_t prefix, uint32_t *bins) {
+  return current()->histogram(keys, n, shift, prefix, bins);
 }
 
 size_t ck_collect(const double *keys, size_t n, int shift, uint64_t prefix, uint64_t start, uint64_t *found_keys,

@@ -25,8 +25,8 @@ extension FusionEngine {
     let values: [Double]
   }
 
-  /// The blocks of a job: the counts of a search are put together once a job.
-  private static let jobLength = 16
+  /// The blocks of a job.
+  private static let jobLength = 4
 
   /// Runs one stage of some variants over some tensors and keeps what it finds.
   mutating func run(_ stage: Int, of variants: [Int], over tensors: [Int]) async throws {
@@ -163,16 +163,16 @@ extension FusionEngine {
       }
       offsets.append(before.reduce(0) { $0 + $1.0.context.shape.elementCount })
     }
-    var isFirst = true
     while true {
       let open = items.indices.filter { !searches[searchOfItem[$0]].isComplete }
       guard !open.isEmpty else { break }
       try await searchOnce(
         stage, items: open.map { items[$0] }, searches: open.map { searches[searchOfItem[$0]] },
         offsets: open.map { offsets[$0] })
-      for place in Set(open.map { searchOfItem[$0] }) { searches[place].state.withLock { $0.endPass() } }
-      if !isFirst { progress.expect(0) }
-      isFirst = false
+      let ending = Set(open.map { searchOfItem[$0] }).sorted().map { searches[$0] }
+      _ = try await pool.run(
+        ending.count, worker: { 0 }, job: { place, _ in ending[place].state.withLock { $0.endPass() } },
+        gathered: { $0 })
     }
     for (place, item) in items.enumerated() where item.stage.scope != .model {
       keep([searches[searchOfItem[place]].state.withLock { $0.results }], stage, ofSearch: item)
@@ -198,8 +198,16 @@ extension FusionEngine {
     _ stage: Int, items: [Item], searches: [SharedSelection], offsets: [Int]
   ) async throws {
     let engine = self
-    _ = try await pass(over: items, state: { 0 }) { places, tensor, blocks, worker, _ in
-      var parts = places.map { searches[$0].part }
+    // What a worker has counted of the tensor at hand is put together with the others' when it takes up another.
+    let flush: @Sendable (inout OpenParts) -> Void = { open in
+      for (place, part) in zip(open.places, open.parts) { searches[place].state.withLock { $0.absorb(part) } }
+      open = OpenParts()
+    }
+    let left = try await pass(over: items, state: { OpenParts() }) { places, tensor, blocks, worker, open in
+      if open.tensor != tensor {
+        flush(&open)
+        open = OpenParts(tensor: tensor, places: places, parts: places.map { searches[$0].part })
+      }
       for block in blocks {
         let range = items[places[0]].context.grid[block]
         try worker.read(range, of: engine.sources(of: tensor))
@@ -211,14 +219,19 @@ extension FusionEngine {
             bytes: worker.bytes(of: engine.variants[item.variant].tensors[tensor], among: engine, at: tensor),
             known: engine.known(of: item.variant, tensor: tensor, at: range), channels: channels
           ) { channel, keys, start in
-            parts[index].add(keys, channel: channel, start: offsets[place] + start)
+            open.parts[index].add(keys, channel: channel, start: offsets[place] + start)
           }
         }
       }
-      for (index, place) in places.enumerated() {
-        searches[place].state.withLock { $0.absorb(parts[index]) }
-      }
     }
+    for var open in left { flush(&open) }
+  }
+
+  /// What one worker has counted of one tensor.
+  private struct OpenParts: Sendable {
+    var tensor: Int?
+    var places: [Int] = []
+    var parts: [RankSelection.Part] = []
   }
 
   // MARK: Passes

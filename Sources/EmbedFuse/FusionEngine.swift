@@ -195,7 +195,7 @@ extension FusionEngine {
         }
       }
       let size = hasStages ? self.bytes(of: tensor) : 0
-      if bytes > 0, bytes + size > 64 << 20 || selection + needed > selectionBytes {
+      if bytes > 0, bytes + size > 256 << 20 || selection + needed > selectionBytes {
         groups.append([])
         (bytes, selection) = (0, 0)
       }

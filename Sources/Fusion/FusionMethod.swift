@@ -89,8 +89,7 @@ extension FusionMethod {
     stage: Int, channel: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
     to keys: inout MutableSpan<Double>
   ) {
-    let (base, model) = (tile.firstOfBase, tile.first(ofModel: channel))
-    for i in 0..<tile.count { keys[i] = (inputs[model + i] - inputs[base + i]).magnitude }
+    deltaSizes(of: inputs, tile.layout, input: channel + (tile.hasBase ? 1 : 0), into: &keys)
   }
 
   /// None.

@@ -5,7 +5,8 @@ import Kernels
 ///
 /// A pass counts the keys by 16 bits within the part of the order that is left, or, once few are left, collects them.
 /// Two passes are the rule. Where more keys are equal than can be collected, the search goes on over the bits of their
-/// places. The order is by key and then from the last place to the first, as `Boundary` has it.
+/// places. The order is by key and then from the last place to the first, as `Boundary` has it; keys of 0 are not told
+/// apart, their place being the last.
 public struct RankSelection: Sendable {
   /// The most keys that are collected for one rank: half a megabyte.
   public static let collectLimit = 32_768
@@ -39,6 +40,7 @@ public struct RankSelection: Sendable {
   /// The pass at hand: what is asked for, and what has come.
   private(set) var requests: [Request] = []
   private var histograms: [[Int]] = []
+  private var zeros: [Int] = []
   private var found: [(keys: [UInt64], places: [UInt64])] = []
 
   /// A search for ranks among `count` elements, by channel; 0 is the least.
@@ -68,6 +70,7 @@ public struct RankSelection: Sendable {
       requests.append(target.request)
     }
     histograms = requests.map { $0.kind == .all ? [] : Array(repeating: 0, count: 65_536) }
+    zeros = requests.map { _ in 0 }
     found = requests.map { _ in ([], []) }
   }
 
@@ -79,6 +82,7 @@ public struct RankSelection: Sendable {
         found[index].places += part.places[index]
       } else {
         Self.add(part.histograms[index], to: &histograms[index])
+        zeros[index] += part.zeros[index]
       }
     }
   }
@@ -93,7 +97,7 @@ public struct RankSelection: Sendable {
       let place = requests.firstIndex(of: targets[index].request)!
       switch targets[index].request.kind {
       case .all: targets[index].result = element(at: targets[index].rank, of: found[place])
-      case .keys: narrowKeys(&targets[index], by: histograms[place])
+      case .keys: narrowKeys(&targets[index], by: histograms[place], zeros: zeros[place])
       case .places: narrowPlaces(&targets[index], by: histograms[place])
       }
     }
@@ -101,11 +105,38 @@ public struct RankSelection: Sendable {
   }
 
   private func element(at rank: Int, of found: (keys: [UInt64], places: [UInt64])) -> (Double, Int) {
-    let order = found.keys.indices.sorted { a, b in
-      found.keys[a] < found.keys[b] || (found.keys[a] == found.keys[b] && found.places[a] > found.places[b])
+    guard found.keys.indices.contains(rank) else { return (.nan, 0) }
+    var keys = found.keys
+    let key = Self.select(rank, of: &keys)
+    // Equal keys stand from the last place to the first.
+    let before = found.keys.count { $0 < key }
+    let equal = zip(found.keys, found.places).filter { $0.0 == key }.map(\.1).sorted(by: >)
+    let value = number(orderedBits: key)
+    return (value, value == 0 ? count - 1 : Int(equal[rank - before]))
+  }
+
+  /// The value at a rank, by quickselect; the values are put into another order.
+  private static func select(_ rank: Int, of values: inout [UInt64]) -> UInt64 {
+    var (low, high) = (0, values.count - 1)
+    while low < high {
+      let pivot = median(values[low], values[(low + high) / 2], values[high])
+      var (i, j) = (low, high)
+      while i <= j {
+        while values[i] < pivot { i += 1 }
+        while values[j] > pivot { j -= 1 }
+        if i <= j {
+          values.swapAt(i, j)
+          i += 1
+          j -= 1
+        }
+      }
+      if rank <= j { high = j } else if rank >= i { low = i } else { return values[rank] }
     }
-    guard order.indices.contains(rank) else { return (.nan, 0) }
-    return (number(orderedBits: found.keys[order[rank]]), Int(found.places[order[rank]]))
+    return values[rank]
+  }
+
+  private static func median(_ a: UInt64, _ b: UInt64, _ c: UInt64) -> UInt64 {
+    max(min(a, b), min(max(a, b), c))
   }
 
   /// The bin that holds the rank, how many come before it and how many it holds.
@@ -118,12 +149,14 @@ public struct RankSelection: Sendable {
     return (histogram.count - 1, before, 0)
   }
 
-  private func narrowKeys(_ target: inout Target, by histogram: [Int]) {
+  private func narrowKeys(_ target: inout Target, by histogram: [Int], zeros: Int) {
     let old = target.request
     let (bin, before, inside) = bin(of: target.rank, in: histogram)
     target.rank -= before
     let prefix = old.prefix << 16 | UInt64(bin)
-    if inside <= Self.collectLimit {
+    if old.shift == 48 && bin == 0x8000 && inside == zeros {
+      target.result = (0, count - 1)
+    } else if inside <= Self.collectLimit {
       target.request = Request(channel: old.channel, kind: .all, shift: old.shift, prefix: prefix)
     } else if old.shift > 0 {
       target.request = Request(channel: old.channel, kind: .keys, shift: old.shift - 16, prefix: prefix)
@@ -155,6 +188,7 @@ extension RankSelection {
   public struct Part: Sendable {
     fileprivate let requests: [Request]
     fileprivate var histograms: [[UInt32]]
+    fileprivate var zeros: [Int]
     fileprivate var keys: [[UInt64]]
     fileprivate var places: [[UInt64]]
     private var room: (keys: [UInt64], places: [UInt64]) = ([], [])
@@ -163,13 +197,24 @@ extension RankSelection {
     public init(of selection: RankSelection) {
       requests = selection.requests
       histograms = requests.map { $0.kind == .all ? [] : Array(repeating: 0, count: 65_536) }
+      zeros = requests.map { _ in 0 }
       keys = requests.map { _ in [] }
       places = keys
     }
 
-    private static func count(_ values: Span<Double>, _ request: Request, in histogram: inout [UInt32]) {
+    private static func count(
+      _ values: Span<Double>, _ request: Request, in histogram: inout [UInt32]
+    ) -> Int {
       var bins = histogram.mutableSpan
-      addHistogram(of: values, shift: request.shift, prefix: request.prefix, to: &bins, at: 0)
+      return addHistogram(of: values, shift: request.shift, prefix: request.prefix, to: &bins)
+    }
+
+    private static func countPlaces(
+      _ values: Span<Double>, _ request: Request, _ prefix: UInt64, start: Int, in histogram: inout [UInt32]
+    ) {
+      var bins = histogram.mutableSpan
+      addPlaceHistogram(
+        of: values, key: request.prefix, start: start, shift: request.shift, prefix: prefix, to: &bins)
     }
 
     /// Takes the keys of a channel whose places start at `start`.
@@ -178,7 +223,7 @@ extension RankSelection {
         let request = requests[index]
         switch request.kind {
         case .keys:
-          Self.count(values, request, in: &histograms[index])
+          zeros[index] += Self.count(values, request, in: &histograms[index])
         case .all:
           if room.keys.count <= values.count {
             room = (
@@ -191,10 +236,7 @@ extension RankSelection {
           keys[index] += room.keys[..<count]
           places[index] += room.places[..<count]
         case .places(let prefix):
-          for i in 0..<values.count where orderedBits(values[i]) == request.prefix {
-            let place = UInt64(start + i) >> UInt64(request.shift)
-            if place >> 16 == prefix { histograms[index][Int(place & 0xFFFF)] += 1 }
-          }
+          Self.countPlaces(values, request, prefix, start: start, in: &histograms[index])
         }
       }
     }

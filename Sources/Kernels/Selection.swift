@@ -54,6 +54,63 @@ public func randomNumber(key: UInt64, place: Int) -> Double {
   ck_random(key, UInt64(place))
 }
 
+/// Sets each of `keys.count` values from `offset` on to 0 unless its key is at least `least`.
+public func keepAbove(
+  _ values: inout MutableSpan<Double>, at offset: Int, keys: Span<Double>, least: Double
+) {
+  precondition(values.count >= offset + keys.count)
+  unsafe values.withUnsafeMutableBufferPointer { values in
+    unsafe keys.withUnsafeBufferPointer { keys in
+      guard let first = keys.baseAddress else { return }
+      unsafe ck_keep_above(values.baseAddress! + offset, first, least, keys.count)
+    }
+  }
+}
+
+/// Writes |θ − θ₀| of one input to the front of `target`.
+public func deltaSizes(
+  of values: Span<Double>, _ layout: TileLayout, input: Int, into target: inout MutableSpan<Double>
+) {
+  layout.check(values)
+  precondition(input < layout.inputCount && target.count >= layout.elements.count)
+  let first = layout.elements.lowerBound
+  unsafe values.withUnsafeBufferPointer { x in
+    unsafe target.withUnsafeMutableBufferPointer { target in
+      unsafe ck_sizes(
+        x.baseAddress! + input * layout.stride + first, x.baseAddress! + first, target.baseAddress!,
+        layout.elements.count)
+    }
+  }
+}
+
+/// Writes the population variance of the deltas of inputs 1 … `count` to input 0 to the front of `target`.
+public func deltaVariances(
+  of values: Span<Double>, _ layout: TileLayout, count: Int, into target: inout MutableSpan<Double>
+) {
+  layout.check(values)
+  precondition(count < layout.inputCount && count > 0 && target.count >= layout.elements.count)
+  unsafe values.withUnsafeBufferPointer { x in
+    unsafe target.withUnsafeMutableBufferPointer { target in
+      unsafe ck_variances(
+        x.baseAddress! + layout.elements.lowerBound, layout.stride, count, target.baseAddress!,
+        layout.elements.count)
+    }
+  }
+}
+
+/// Adds |v| and v² of `count` values from `first` on to the two sums from sum `sum` on.
+public func addMagnitudes(
+  of values: Span<Double>, from first: Int, count: Int, to lanes: inout MutableSpan<Double>, sum: Int
+) {
+  precondition(values.count >= first + count && lanes.count >= (sum + 2) * laneCount)
+  unsafe values.withUnsafeBufferPointer { values in
+    unsafe lanes.withUnsafeMutableBufferPointer { lanes in
+      guard let start = values.baseAddress else { return }
+      unsafe ck_magnitudes(start + first, lanes.baseAddress! + sum * laneCount, count)
+    }
+  }
+}
+
 /// How weighted deltas become one.
 public struct Consensus: Sendable, Hashable {
   /// True to keep only the deltas whose sign is that of the sum of all.
@@ -119,15 +176,36 @@ public func number(orderedBits bits: UInt64) -> Double {
 ///   - keys: the numbers.
 ///   - shift: the lowest of the bits that count.
 ///   - prefix: what the bits above must be; for shift 48 there are none.
-///   - bins: 65,536 counts, from `offset` on.
+///   - bins: 65,536 counts.
+/// - Returns: for shift 48, how many keys are 0.
 public func addHistogram(
-  of keys: Span<Double>, shift: Int, prefix: UInt64, to bins: inout MutableSpan<UInt32>, at offset: Int
+  of keys: Span<Double>, shift: Int, prefix: UInt64, to bins: inout MutableSpan<UInt32>
+) -> Int {
+  precondition(bins.count >= 65_536)
+  return unsafe keys.withUnsafeBufferPointer { keys in
+    unsafe bins.withUnsafeMutableBufferPointer { bins in
+      guard let first = keys.baseAddress else { return 0 }
+      return unsafe ck_histogram(first, keys.count, Int32(shift), prefix, bins.baseAddress!)
+    }
+  }
+}
+
+/// Counts the places, from `start` on, of the keys whose ordered bits are `key`, by 16 of the places' bits.
+///
+/// - Parameters:
+///   - shift: the lowest of the bits that count.
+///   - prefix: what the bits above must be.
+///   - bins: 65,536 counts.
+public func addPlaceHistogram(
+  of keys: Span<Double>, key: UInt64, start: Int, shift: Int, prefix: UInt64,
+  to bins: inout MutableSpan<UInt32>
 ) {
-  precondition(bins.count >= offset + 65_536)
+  precondition(bins.count >= 65_536)
   unsafe keys.withUnsafeBufferPointer { keys in
     unsafe bins.withUnsafeMutableBufferPointer { bins in
       guard let first = keys.baseAddress else { return }
-      unsafe ck_histogram(first, keys.count, Int32(shift), prefix, bins.baseAddress! + offset)
+      unsafe ck_place_histogram(
+        first, keys.count, key, UInt64(start), Int32(shift), prefix, bins.baseAddress!)
     }
   }
 }

@@ -90,12 +90,29 @@ void ck_keep_each(double *v, uint64_t key, uint64_t start, const double *p, size
 void ck_vote(const double *base, const double *s, size_t stride, const double *votes, const double *w, size_t count,
              int elects, double zero_sign, int normalize, double scale, double *target, size_t n);
 
+/// Sets v[i] to 0 unless keys[i] >= least.
+void ck_keep_above(double *v, const double *keys, double least, size_t n);
+
+/// target[i] = |model[i] - base[i]|.
+void ck_sizes(const double *model, const double *base, double *target, size_t n);
+
+/// target[i] = the population variance of d_1[i] ... d_count[i] of `count` models, x[0] being the base.
+void ck_variances(const double *x, size_t stride, size_t count, double *target, size_t n);
+
+/// Adds |v| to sum 0 and v^2 to sum 1.
+void ck_magnitudes(const double *v, double *lanes, size_t n);
+
 /// Bits that order as the numbers do: ascending, -0 before 0.
 uint64_t ck_ordered_bits(double v);
 
 /// Counts, for every key whose ordered bits above `shift + 16` are `prefix`, its 16 bits from `shift` on: one of
-/// 65,536 bins. For shift 48 there are no bits above.
-void ck_histogram(const double *keys, size_t n, int shift, uint64_t prefix, uint32_t *bins);
+/// 65,536 bins. For shift 48 there are no bits above, and it returns how many keys are 0.
+size_t ck_histogram(const double *keys, size_t n, int shift, uint64_t prefix, uint32_t *bins);
+
+/// Counts, for every key whose ordered bits are `key` and whose place, start + i, starts with `prefix` above
+/// `shift + 16`, the place's 16 bits from `shift` on.
+void ck_place_histogram(const double *keys, size_t n, uint64_t key, uint64_t start, int shift, uint64_t prefix,
+                        uint32_t *bins);
 
 /// Finds the keys whose ordered bits from `shift` on are `prefix` (64: all), and writes their ordered bits and their
 /// places, start + i; there must be room for n + 1 of each. Returns how many there are.

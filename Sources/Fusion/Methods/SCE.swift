@@ -32,7 +32,7 @@ public struct SCE: FusionMethod {
 
   /// How many elements vary, the rank of those that are kept, and squares.
   public func stages(for tensor: TensorContext) -> [Stage] {
-    let squares = Stage(over: .tensor, .sums(tensor.modelCount))
+    let squares = Stage(over: .tensor, .sums(2 * tensor.modelCount))
     guard selects(tensor) else { return [squares] }
     return [Stage(over: .tensor, .sums(1)), Stage(over: .tensor, .ranks(channels: 1)), squares]
   }
@@ -48,19 +48,7 @@ public struct SCE: FusionMethod {
     stage: Int, channel: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
     to keys: inout MutableSpan<Double>
   ) {
-    let count = Double(tile.modelCount)
-    for i in 0..<tile.count {
-      let base = inputs[tile.firstOfBase + i]
-      var sum = 0.0
-      for k in 0..<tile.modelCount { sum += inputs[tile.first(ofModel: k) + i] - base }
-      let mean = sum / count
-      var squares = 0.0
-      for k in 0..<tile.modelCount {
-        let deviation = inputs[tile.first(ofModel: k) + i] - base - mean
-        squares += deviation * deviation
-      }
-      keys[i] = squares / count
-    }
+    deltaVariances(of: inputs, tile.layout, count: tile.modelCount, into: &keys)
   }
 
   /// Counts the elements that vary, or adds the squares of what is kept.
@@ -77,17 +65,14 @@ public struct SCE: FusionMethod {
     }
     select(tile, of: inputs, known: known, in: tensor, into: &scratch)
     for k in 0..<tile.modelCount {
-      for i in 0..<tile.count {
-        let delta = scratch[k * tile.count + i]
-        lanes[k * laneCount + i % laneCount] += delta * delta
-      }
+      addMagnitudes(of: scratch.span, from: k * tile.count, count: tile.count, to: &lanes, sum: 2 * k)
     }
   }
 
   /// The coefficients in place of the squares.
   public func conclude(stage: Int, results: [Double], in tensor: TensorContext, known: Known) -> [Double] {
     guard stage == stages(for: tensor).count - 1 else { return results }
-    let means = results.map { $0 / Double(tensor.shape.elementCount) }
+    let means = (0..<tensor.modelCount).map { results[2 * $0 + 1] / Double(tensor.shape.elementCount) }
     let total = means.reduce(0, +)
     return followsMergekit && total < 1e-6 || total == 0
       ? means.map { _ in 1 / Double(means.count) } : means.map { $0 / total }
@@ -119,14 +104,20 @@ public struct SCE: FusionMethod {
         of: inputs, tile.layout, input: k + 1, sizes: 0...Double.infinity, into: &deltas, at: k * tile.count)
     }
     guard selects(tensor) else { return }
+    guard !known[1].isEmpty else {
+      for i in 0..<needed { deltas[i] = 0 }
+      return
+    }
+    let boundary = Boundary(known[1], at: 0)
     var keys = Array(repeating: 0.0, count: tile.count)
     var span = keys.mutableSpan
     writeKeys(stage: 1, channel: 0, tile, of: inputs, known: known, in: tensor, to: &span)
-    let boundary = known[1].isEmpty ? nil : Boundary(known[1], at: 0)
-    for i in 0..<tile.count {
-      let isKept = boundary.map { keys[i] > $0.key || (keys[i] == $0.key && tile.start + i <= $0.index) }
-      if isKept != true {
-        for k in 0..<tile.modelCount { deltas[k * tile.count + i] = 0 }
+    for piece in tile.pieces(endingAfter: [boundary.index]) {
+      let first = piece.start - tile.start
+      for k in 0..<tile.modelCount {
+        keepAbove(
+          &deltas, at: k * tile.count + first, keys: keys.span.extracting(first..<first + piece.count),
+          least: boundary.least(for: piece.indices))
       }
     }
   }

@@ -91,7 +91,7 @@ public struct SelectedDeltas<Selection: DeltaSelection>: FusionMethod {
   /// The selection's, then sizes to rescale by.
   public func stages(for tensor: TensorContext) -> [Stage] {
     selection.stages(for: tensor)
-      + (rescales(tensor) ? [Stage(over: .tensor, .sums(2 * tensor.modelCount))] : [])
+      + (rescales(tensor) ? [Stage(over: .tensor, .sums(4 * tensor.modelCount))] : [])
   }
 
   /// The selection's.
@@ -99,7 +99,7 @@ public struct SelectedDeltas<Selection: DeltaSelection>: FusionMethod {
     selection.ranks(elementCount: elementCount, in: tensor)
   }
 
-  /// The selection's sums, or Σ|δ_k| and Σ|s_k| of every model in turn.
+  /// The selection's sums, or those of |δ_k|, δ_k², |s_k| and s_k² of every model in turn.
   public func accumulate(
     stage: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
     to lanes: inout MutableSpan<Double>, scratch: inout [Double]
@@ -109,17 +109,25 @@ public struct SelectedDeltas<Selection: DeltaSelection>: FusionMethod {
         stage: stage, tile, of: inputs, known: known, in: tensor, to: &lanes, scratch: &scratch)
       return
     }
+    // Whole sizes first, then what is kept. Both are taken over the uncut tile, so that the lanes are the same wherever
+    // it is cut.
+    let count = tile.count
+    var sizes = Array(repeating: 0.0, count: count)
+    var kept = Array(repeating: 0.0, count: tile.modelCount * count)
     for piece in tile.pieces(endingAfter: selection.cuts(known: known, in: tensor)) {
       select(piece, of: inputs, known: known, in: tensor, into: &scratch)
-      for k in 0..<piece.modelCount {
-        let (base, model) = (piece.firstOfBase, piece.first(ofModel: k))
-        for i in 0..<piece.count {
-          // The lane depends on the place in the tile, wherever it is cut.
-          let lane = (piece.start - tile.start + i) % laneCount
-          lanes[2 * k * laneCount + lane] += (inputs[model + i] - inputs[base + i]).magnitude
-          lanes[(2 * k + 1) * laneCount + lane] += scratch[k * piece.count + i].magnitude
-        }
+      let first = piece.start - tile.start
+      for k in 0..<tile.modelCount {
+        kept.replaceSubrange(
+          k * count + first..<k * count + first + piece.count,
+          with: scratch[k * piece.count..<(k + 1) * piece.count])
       }
+    }
+    for k in 0..<tile.modelCount {
+      var span = sizes.mutableSpan
+      deltaSizes(of: inputs, tile.layout, input: k + 1, into: &span)
+      addMagnitudes(of: sizes.span, from: 0, count: count, to: &lanes, sum: 4 * k)
+      addMagnitudes(of: kept.span, from: k * count, count: count, to: &lanes, sum: 4 * k + 2)
     }
   }
 
@@ -129,7 +137,7 @@ public struct SelectedDeltas<Selection: DeltaSelection>: FusionMethod {
     let least = followsMergekit ? 1e-7 : .leastNonzeroMagnitude
     let densities = tensor.values("density")
     return (0..<tensor.modelCount).map { k in
-      let (whole, kept) = (results[2 * k], results[2 * k + 1])
+      let (whole, kept) = (results[4 * k], results[4 * k + 2])
       return densities[k] >= 1 || whole < least || kept < least ? 1 : whole / kept
     }
   }
