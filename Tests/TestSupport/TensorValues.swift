@@ -3,7 +3,7 @@ import Foundation
 import Kernels
 
 /// The tensors of a checkpoint, read whole, for comparing small files.
-public struct TensorValues {
+public struct TensorValues: Sendable {
   /// Each tensor's description and bytes, by name.
   public let tensors: [String: (info: TensorInfo, bytes: [UInt8])]
 

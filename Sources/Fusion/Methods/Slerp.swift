@@ -40,7 +40,9 @@ public struct Slerp: FusionMethod {
     let least = followsMergekit ? 1e-8 : 0
     let (first, second) = (gram.norm(0), gram.norm(1))
     let cosine = gram[0, 1] / (first <= least ? 1 : first) / (second <= least ? 1 : second)
-    return Self.coefficients(t: t, cosine: min(1, max(-1, cosine)), isCollinear: cosine.magnitude > 0.9995)
+    // A tensor of zeros has no direction.
+    let isCollinear = cosine.magnitude > 0.9995 || (!followsMergekit && (first == 0 || second == 0))
+    return Self.coefficients(t: t, cosine: min(1, max(-1, cosine)), isCollinear: isCollinear)
   }
 
   /// The coefficients of the two ends.
