@@ -62,8 +62,8 @@ extension FusionPlan {
     let workers = try workerCount(plans, options, kinds: paths.map(OutputKind.init(path:)))
     let reportPublication = try plans[0].reportPublication(options, output: paths[0])
     let pool = WorkerPool(width: workers)
-    try plans[0].checkCarriedTensors()
     for step in plans[0].steps { try await step.prepare(pool: pool, progress: progress) }
+    try plans[0].checkCarriedTensors()
     var engine = FusionEngine(
       variants: try plans.map { plan throws(EmbedFuseError) in try plan.variant() }, pool: pool,
       progress: progress, memory: options.memory)
@@ -80,7 +80,8 @@ extension FusionPlan {
     let findings = try await engine.fuse(into: outputs.map(\.writer))
     var results: [FusionResult] = []
     for (index, plan) in plans.enumerated() {
-      let manifest = FusionManifest(plan, digests: .init(plan, findings: findings[index]), files: files[index])
+      let manifest = FusionManifest(
+        plan, digests: .init(plan, findings: findings[index]), files: files[index])
       try outputs[index].finish(files: files[index], manifest: manifest)
       let report = WeightsReport(
         plan, findings: findings[index],

@@ -26,7 +26,8 @@ final class FusionStep: Sendable {
     let tensors = zip(plan.tensors, plan.modules).enumerated().compactMap { index, planned in
       let (tensor, module) = planned
       let local = module.isEmpty ? tensor.info.name : String(tensor.info.name.dropFirst(module.count + 1))
-      return TensorInfo(name: local, elementType: tensor.info.elementType, shape: tensor.info.shape).map { info in
+      return TensorInfo(name: local, elementType: tensor.info.elementType, shape: tensor.info.shape).map {
+        info in
         ModelSource.Tensor(
           module: module,
           stored: StoredTensor(info: info, storage: Storage(step: self, tensor: index), path: name))

@@ -55,7 +55,9 @@ extension Recipe {
   /// - Throws: `EmbedFuseError` (bad data) if the manifest isn't of a known form.
   init(manifest json: JSON, path: String) throws(EmbedFuseError) {
     let unknown = EmbedFuseError(.badData, "its manifest holds no recipe of a known form", path: path)
-    guard json["manifest"]?.intValue == FusionManifest.version, let recipe = json["recipe"] else { throw unknown }
+    guard json["manifest"]?.intValue == FusionManifest.version, let recipe = json["recipe"] else {
+      throw unknown
+    }
     try self.init(json: recipe, unknown: unknown)
   }
 

@@ -66,7 +66,8 @@ public struct RecipeFile: Sendable {
       if let name, place < documents.count - 1 {
         guard found.count == 1, found[0].path == nil else {
           throw EmbedFuseError(
-            .badData, "line \(document.line): the step '\(name.printable)' has outputs of its own", path: path,
+            .badData, "line \(document.line): the step '\(name.printable)' has outputs of its own",
+            path: path,
             remedy: "only the last document may say what is written")
         }
         guard !steps.contains(where: { $0.name == name }) else {

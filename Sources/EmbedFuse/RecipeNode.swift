@@ -29,12 +29,16 @@ struct RecipeNode: Sendable {
   static func documents(_ text: String, path: String) throws(EmbedFuseError) -> [RecipeNode] {
     guard text.utf8.count <= limits.bytes, nesting(of: text) <= limits.depth else {
       throw EmbedFuseError(
-        .badData, "is longer than \(limits.bytes >> 20) MiB or nested more than \(limits.depth) deep", path: path,
+        .badData, "is longer than \(limits.bytes >> 20) MiB or nested more than \(limits.depth) deep",
+        path: path,
         remedy: "a recipe is a short text")
     }
     let documents: [Node]
     do {
-      documents = Array(try Yams.compose_all(yaml: text, Resolver.basic))
+      let found = try Yams.compose_all(yaml: text, Resolver.basic)
+      documents = Array(found)
+      // The sequence ends at an error, and tells of it afterwards.
+      if let error = found.error { throw error }
     } catch {
       throw EmbedFuseError(.badData, "is no YAML: \(String(describing: error).printable)", path: path)
     }
@@ -57,7 +61,8 @@ struct RecipeNode: Sendable {
         case UInt8(ascii: " "): break
         default: deepest = max(deepest, depth + (marks > 50 ? marks : 0))
         }
-        if character != UInt8(ascii: " ") && character != UInt8(ascii: "-") && character != UInt8(ascii: "?") {
+        if character != UInt8(ascii: " ") && character != UInt8(ascii: "-") && character != UInt8(ascii: "?")
+        {
           marks = marks > 50 ? marks : -1_000_000
         }
       }

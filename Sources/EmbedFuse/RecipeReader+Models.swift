@@ -75,7 +75,8 @@ extension RecipeReader {
     for item in items {
       let (path, parameters, layers) = try model(item, of: type)
       guard layers == nil else {
-        throw error(item.line, "a layer range stands in a slice", remedy: "use 'slices:' in place of 'models:'")
+        throw error(
+          item.line, "a layer range stands in a slice", remedy: "use 'slices:' in place of 'models:'")
       }
       guard !draft.contains(path) else {
         throw error(item.line, "the model \(path.printable) is listed twice", remedy: "list it once")
@@ -97,7 +98,8 @@ extension RecipeReader {
         if draft.base == nil, draft.models.isEmpty {
           draft.base = path
         } else {
-          throw error(base.line, "a base for one slice alone is not supported", remedy: "name one base for all")
+          throw error(
+            base.line, "a base for one slice alone is not supported", remedy: "name one base for all")
         }
       }
       guard let sources = entries["sources"]?.value.items, !sources.isEmpty else {
@@ -123,7 +125,9 @@ extension RecipeReader {
     if let text = node.text { return (try reference(text, line: node.line), [:], nil) }
     let names = type.description.parameters.filter { $0.scope == .model }.map(\.name)
     let entries = try entries(of: node, keys: Self.modelKeys + names, what: "a model")
-    guard let model = entries["model"] else { throw error(node.line, "a model must have a path under 'model'") }
+    guard let model = entries["model"] else {
+      throw error(node.line, "a model must have a path under 'model'")
+    }
     let path: String
     if let text = model.value.text {
       path = try reference(text, line: model.line)
@@ -133,7 +137,9 @@ extension RecipeReader {
     var parameters = try parameters(entries["parameters"], of: type)
     for name in Set(names + ["weight"]).sorted() {
       guard let entry = entries[name] else { continue }
-      guard parameters[name] == nil else { throw error(entry.line, "'\(name)' is given twice for this model") }
+      guard parameters[name] == nil else {
+        throw error(entry.line, "'\(name)' is given twice for this model")
+      }
       for (key, value) in try self.parameters([(name, entry.line, entry.value)], of: type) {
         parameters[key] = value
       }
@@ -144,7 +150,8 @@ extension RecipeReader {
   /// The map form of a reference: {model: {path, revision}, lora, override_architecture}.
   private mutating func path(of model: (line: Int, value: RecipeNode)) throws(EmbedFuseError) -> String {
     let entries = try entries(
-      of: model.value, keys: ["model", "path", "revision", "lora", "override_architecture"], what: "a model's path")
+      of: model.value, keys: ["model", "path", "revision", "lora", "override_architecture"],
+      what: "a model's path")
     func checked(_ entries: [String: (line: Int, value: RecipeNode)]) throws(EmbedFuseError) -> String? {
       for key in ["revision", "override_architecture"] {
         if let entry = entries[key], !entry.value.isNull { throw unsupported(key, entry.line) }
@@ -243,7 +250,8 @@ extension RecipeReader {
     _ node: RecipeNode, line: Int, of parameter: Parameter
   ) throws(EmbedFuseError) -> TensorValue? {
     switch node.kind {
-    case .null: throw error(line, "\(parameter.name) has no value", remedy: "leave the key out, or give a value")
+    case .null:
+      throw error(line, "\(parameter.name) has no value", remedy: "leave the key out, or give a value")
     case .scalar(let text): return TensorValue(text)
     case .map: return TensorValue(rules: [try rule(node)])
     case .list(let items):

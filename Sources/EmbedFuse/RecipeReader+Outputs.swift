@@ -40,7 +40,8 @@ extension RecipeReader {
     }
     guard entries["models"] == nil else {
       throw error(
-        item.line, "all outputs are made from the same models", remedy: "give models weights, or write two recipes")
+        item.line, "all outputs are made from the same models",
+        remedy: "give models weights, or write two recipes")
     }
     var points: [[(key: String, value: String)]] = [[]]
     if let grid = entries["grid"] {
@@ -58,7 +59,8 @@ extension RecipeReader {
     }
     var result: [RecipeFile.Output] = []
     for point in points {
-      result.append(try variant(entries, line: item.line, path: path, at: point, recipe: recipe, shared: shared))
+      result.append(
+        try variant(entries, line: item.line, path: path, at: point, recipe: recipe, shared: shared))
     }
     return result
   }
@@ -84,7 +86,9 @@ extension RecipeReader {
       if let text = try text(name, "a method") { type = try MethodSettings.method(named: text) }
       var parameters: [String: TensorValue] = [:]
       // What the whole recipe gives holds as far as this output's method has such a parameter.
-      for (key, value) in shared where type.description.parameter(named: key) != nil { parameters[key] = value }
+      for (key, value) in shared where type.description.parameter(named: key) != nil {
+        parameters[key] = value
+      }
       for (key, value) in try self.parameters(entries["parameters"], of: type) { parameters[key] = value }
       for (key, value) in values {
         guard let parameter = type.description.parameter(named: key) else {

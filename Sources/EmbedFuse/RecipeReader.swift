@@ -108,7 +108,8 @@ struct RecipeReader {
     guard let methodEntry = try either(entries, "method", "merge_method"),
       let methodName = try text(methodEntry, "a method")
     else {
-      throw error(document.line, "the recipe names no method", remedy: "add 'method: delta-guided', for example")
+      throw error(
+        document.line, "the recipe names no method", remedy: "add 'method: delta-guided', for example")
     }
     let type = try method(methodName, line: methodEntry.line)
     if let modules = entries["modules"] {
@@ -131,7 +132,9 @@ struct RecipeReader {
     var recipe = Recipe(models: draft.models)
     recipe.base = draft.base
     recipe.slices = draft.slices
-    if draft.modelParameters.contains(where: { !$0.isEmpty }) { recipe.modelParameters = draft.modelParameters }
+    if draft.modelParameters.contains(where: { !$0.isEmpty }) {
+      recipe.modelParameters = draft.modelParameters
+    }
     recipe.companions = try texts(entries["fisher"], "fisher")
     recipe.promotesTypes = isMergekits
     recipe.elementType = try elementType(entries["dtype"])
@@ -149,7 +152,9 @@ struct RecipeReader {
   }
 
   private func method(_ name: String, line: Int) throws(EmbedFuseError) -> any FusionMethod.Type {
-    if name.hasPrefix("moe") { throw error(line, "'\(name.printable)': mixtures of experts are not made here") }
+    if name.hasPrefix("moe") {
+      throw error(line, "'\(name.printable)': mixtures of experts are not made here")
+    }
     do { return try MethodSettings.method(named: name) } catch {
       throw self.error(line, error.problem, remedy: error.remedy)
     }
@@ -239,7 +244,8 @@ struct RecipeReader {
   private mutating func read(
     tokenizer entries: [String: (line: Int, value: RecipeNode)], inputs: [String], into recipe: inout Recipe
   ) throws(EmbedFuseError) {
-    if let template = entries["chat_template"], let text = try text(template, "chat_template"), text != "auto" {
+    if let template = entries["chat_template"], let text = try text(template, "chat_template"), text != "auto"
+    {
       throw error(template.line, "a chat template of one's own is not supported", remedy: "leave it out")
     }
     var source = try either(entries, "config_from", "tokenizer_source")

@@ -13,13 +13,15 @@ struct MethodsCommand: AsyncParsableCommand {
   var json = false
 
   func run() async throws {
-    let all = try name.map { [try MethodSettings(named: $0).description] } ?? FusionMethods.all.map { $0.description }
+    let all =
+      try name.map { [try MethodSettings(named: $0).description] } ?? FusionMethods.all.map { $0.description }
     if json {
       Console.print(JSON.array(all.map(\.json)).prettyText)
     } else if name == nil {
       Console.print(
         Table.text(
-          all.map { [$0.name, $0.mergeSpace.rawValue, $0.summary] }, header: ["method", "combines", "what it does"]))
+          all.map { [$0.name, $0.mergeSpace.rawValue, $0.summary] },
+          header: ["method", "combines", "what it does"]))
     } else {
       describe(all[0])
     }

@@ -98,7 +98,9 @@ struct RecipeOptions: ParsableArguments {
     if let option = conflicting.first(where: \.isGiven)?.option {
       throw EmbedFuseError(
         .usage, "\(option) is given besides the recipe \(path.printable)",
-        remedy: "write it into the recipe; --dtype, --missing, --nonfinite, --seed and --compat may stand besides one")
+        remedy:
+          "write it into the recipe; --dtype, --missing, --nonfinite, --seed and --compat may stand besides one"
+      )
     }
     var file = try RecipeFile(
       path: path, lenient: lenient, followsMergekit: compat.map { $0 == .mergekit }, seed: seed)

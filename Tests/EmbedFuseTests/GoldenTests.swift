@@ -21,7 +21,9 @@ import Testing
     /// The base and the models of mergekit's recipe.
     var base: String? { config.firstMatch(of: /base_model: (\S+)/).map { String($0.1) } }
     var models: [String] {
-      config.matches(of: /- model: (\S+)/).map { String($0.1) }.filter { $0 != base && $0.hasSuffix(".safetensors") }
+      config.matches(of: /- model: (\S+)/).map { String($0.1) }.filter {
+        $0 != base && $0.hasSuffix(".safetensors")
+      }
     }
 
     var testDescription: String { name }
@@ -189,7 +191,9 @@ import Testing
       case "ties", "breadcrumbs", "breadcrumbs_ties":
         for sizes in deltas.map({ $0.map(abs) }) {
           let groups = Dictionary(grouping: sizes.indices, by: { sizes[$0] })
-          for members in groups.values where members.count > 1 { result[name, default: []].formUnion(members) }
+          for members in groups.values where members.count > 1 {
+            result[name, default: []].formUnion(members)
+          }
         }
       case "sce" where golden.tieSensitive.contains(name):
         result[name] = Set(deltas[0].indices)

@@ -193,7 +193,8 @@ import Testing
       let sign: Double = deltas.reduce(0) { $0 + $1[i] } >= 0 ? 1 : -1
       let agreeing = deltas.indices.filter { deltas[$0][i] * sign > 0 }
       let divisor = agreeing.reduce(0) { $0 + weights[$1] }
-      return divisor == 0 ? t.base[i] : t.base[i] + agreeing.reduce(0) { $0 + weights[$1] * deltas[$1][i] } / divisor
+      return divisor == 0
+        ? t.base[i] : t.base[i] + agreeing.reduce(0) { $0 + weights[$1] * deltas[$1][i] } / divisor
     }
   }
 
@@ -249,7 +250,8 @@ import Testing
         delta.indices.map { i in
           let size = max(low, min(high, sizes[i]))
           let place = high > low ? (size - low) / (high - low) : 0
-          return exp(Double(t.deltas.count) * place * place) * tanh(delta[i] * t.deltas.reduce(0) { $0 + $1[i] })
+          return exp(Double(t.deltas.count) * place * place)
+            * tanh(delta[i] * t.deltas.reduce(0) { $0 + $1[i] })
         })
     }
     let weights = scores.map { score -> [Double] in
@@ -321,7 +323,8 @@ import Testing
     Case(method: "linear", parameters: ["normalize": "false"], weights: weights, usesBase: false) { t in
       map(t) { _, x in x[0] + 2 * x[1] + 0.5 * x[2] }
     },
-    Case(method: "task_arithmetic", parameters: ["lambda": "0.7", "normalize": "true"], weights: weights) { t in
+    Case(method: "task_arithmetic", parameters: ["lambda": "0.7", "normalize": "true"], weights: weights) {
+      t in
       consensus(t, t.deltas, weights: weights, elects: false, normalize: true, lambda: 0.7)
     },
     Case(method: "ties", parameters: ["density": "0.3"], weights: weights) { t in
@@ -329,7 +332,8 @@ import Testing
       return consensus(t, kept, weights: weights, elects: true, normalize: true)
     },
     Case(
-      method: "ties", parameters: ["density": "0.6", "rescale": "true", "normalize": "false", "lambda": "1.5"]
+      method: "ties",
+      parameters: ["density": "0.6", "rescale": "true", "normalize": "false", "lambda": "1.5"]
     ) { t in
       let kept = t.deltas.map { keeping(t.count - max(1, Int(0.6 * Double(t.count)))..<t.count, of: $0) }
       return consensus(
@@ -384,7 +388,9 @@ import Testing
         t, t.deltas, weights: weights, elects: false, normalize: false, lambda: 0.3 + 0.5 * layer / 2)
     },
     Case(method: "model_stock") { modelStock($0.base, $0.models) },
-    Case(method: "model_stock", parameters: ["filter_wise": "true"]) { byVectors($0, rows: true, modelStock) },
+    Case(method: "model_stock", parameters: ["filter_wise": "true"]) {
+      byVectors($0, rows: true, modelStock)
+    },
     Case(method: "slerp", parameters: ["t": "0.3"], models: 1) { t in
       slerp(t.base, t.models[0], 0.3) { abs($0) > 0.9995 }
     },
@@ -431,7 +437,8 @@ import Testing
     let tested = Set(Self.cases.map { $0.method.replacing("_", with: "-") })
     // Delta-guided fusion, Fisher, the geometric median and the random methods have tests of their own.
     let others: Set = [
-      "delta-guided", "fisher", "geometric-median", "dare", "dare-linear", "dare-ties", "della", "della-linear",
+      "delta-guided", "fisher", "geometric-median", "dare", "dare-linear", "dare-ties", "della",
+      "della-linear",
       "linear",
     ]
     for type in FusionMethods.all {

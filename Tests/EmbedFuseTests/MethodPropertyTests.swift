@@ -78,7 +78,8 @@ import Testing
         recipe, to: folder(name),
         options: OutputOptions(overwrite: true, synchronize: false, memory: memory, threads: threads))
       for tensor in expected.names {
-        #expect(found.tensors[tensor]?.bytes == expected.tensors[tensor]?.bytes, "\(tensor), \(threads) threads")
+        #expect(
+          found.tensors[tensor]?.bytes == expected.tensors[tensor]?.bytes, "\(tensor), \(threads) threads")
       }
     }
   }
@@ -96,7 +97,8 @@ import Testing
       let found = try await PropertyTests.fuse(recipe, to: folder("level.safetensors"))
       InstructionSet.use(best)
       for tensor in expected.names {
-        #expect(found.tensors[tensor]?.bytes == expected.tensors[tensor]?.bytes, "\(setting.method) \(tensor)")
+        #expect(
+          found.tensors[tensor]?.bytes == expected.tensors[tensor]?.bytes, "\(setting.method) \(tensor)")
       }
     }
   }
@@ -115,11 +117,15 @@ import Testing
     let recipe = try setting.recipe(["base", "a", "b", "c"].map { folder("\($0).safetensors") })
     let found = try await PropertyTests.fuse(recipe, to: folder("out.safetensors"))
     let base = try TensorValues(folder("base.safetensors"))
-    for tensor in base.names { #expect(found.tensors[tensor]?.bytes == base.tensors[tensor]?.bytes, "\(tensor)") }
+    for tensor in base.names {
+      #expect(found.tensors[tensor]?.bytes == base.tensors[tensor]?.bytes, "\(tensor)")
+    }
   }
 
   /// The mean of equal models is that model, for the methods that are means.
-  @Test(arguments: ["soup", "ties", "sce", "model-stock", "fisher", "geometric-median", "median", "trimmed-mean"])
+  @Test(arguments: [
+    "soup", "ties", "sce", "model-stock", "fisher", "geometric-median", "median", "trimmed-mean",
+  ])
   func copiesOfOneModelFuseToItsBits(method: String) async throws {
     let folder = try TemporaryFolder()
     let paths = try PropertyTests.family(folder)
@@ -140,7 +146,9 @@ import Testing
     arguments: settings.filter {
       // Random numbers go by the model's place; MagMax and the others that are left out take one or two models, or
       // let the later one win.
-      !["dare", "dare-linear", "dare-ties", "della", "della-linear", "slerp", "nearswap", "arcee-fusion", "passthrough",
+      ![
+        "dare", "dare-linear", "dare-ties", "della", "della-linear", "slerp", "nearswap", "arcee-fusion",
+        "passthrough",
         "nuslerp", "magmax",
       ].contains($0.method)
     })
@@ -151,7 +159,9 @@ import Testing
     let found = try await PropertyTests.fuse(
       try setting.recipe(paths, order: [2, 0, 1]), to: folder("b.safetensors"))
     for tensor in expected.names {
-      let wrong = zip(found.doubles(tensor), expected.doubles(tensor)).count { abs($0 - $1) > 3e-7 * max(1, abs($1)) }
+      let wrong = zip(found.doubles(tensor), expected.doubles(tensor)).count {
+        abs($0 - $1) > 3e-7 * max(1, abs($1))
+      }
       #expect(wrong == 0, "\(tensor)")
     }
   }

@@ -48,12 +48,15 @@ import Testing
     _ folder: TemporaryFolder, shapes: [(String, [UInt])] = shapes, scale: Double = 0.01,
     type: ElementType = .f32
   ) throws -> [String] {
-    try model(folder("base.safetensors"), type: type, shapes: shapes, seed: 1) { generator, _ in generator.normal() }
+    try model(folder("base.safetensors"), type: type, shapes: shapes, seed: 1) { generator, _ in
+      generator.normal()
+    }
     let base = try TensorValues(folder("base.safetensors"))
     let all = shapes.flatMap { base.doubles($0.0) }
     for k in 1...3 {
       var next = 0
-      try model(folder("ft\(k).safetensors"), type: type, shapes: shapes, seed: UInt64(10 + k)) { generator, index in
+      try model(folder("ft\(k).safetensors"), type: type, shapes: shapes, seed: UInt64(10 + k)) {
+        generator, index in
         defer { next += 1 }
         // Some elements did not move, and models move by different amounts.
         return all[next] + (index % 7 == k ? 0 : scale * Double(k) * generator.normal())

@@ -93,7 +93,8 @@ import Testing
       var target = [Double](repeating: 9, count: layout.stride)
       var span = target.mutableSpan
       combineSelected(
-        of: values.span, layout, deltas: deltas.span, weights: weights, votes: votes, by: consensus, into: &span)
+        of: values.span, layout, deltas: deltas.span, weights: weights, votes: votes, by: consensus,
+        into: &span)
       let expected = (0..<count).map { i -> Double in
         let s = (0..<3).map { deltas[$0 * count + i] }
         var m = zip(weights, s).reduce(0.0) { $0 + $1.0 * $1.1 }
@@ -127,7 +128,8 @@ import Testing
       let expected = (0..<count).map { i -> Double in
         let d = (1...3).map { x[$0][i] - x[0][i] }
         let mean = (0.0 + d[0] + d[1] + d[2]) * third
-        return (0.0 + (d[0] - mean) * (d[0] - mean) + (d[1] - mean) * (d[1] - mean) + (d[2] - mean) * (d[2] - mean))
+        return
+          (0.0 + (d[0] - mean) * (d[0] - mean) + (d[1] - mean) * (d[1] - mean) + (d[2] - mean) * (d[2] - mean))
           * third
       }
       #expect(Self.same(variances, expected))
@@ -194,7 +196,8 @@ import Testing
       var (found, places) = (
         [UInt64](repeating: 0, count: count + 1), [UInt64](repeating: 0, count: count + 1)
       )
-      let number = collect(keys.span, shift: 48, prefix: half >> 48, start: 100, into: &found, places: &places)
+      let number = collect(
+        keys.span, shift: 48, prefix: half >> 48, start: 100, into: &found, places: &places)
       #expect(found[..<number].map { Kernels.number(orderedBits: $0) } == inside)
       #expect(
         places[..<number].map { Int($0) - 100 }
@@ -227,7 +230,8 @@ import Testing
       var target = [Double](repeating: 0, count: 2 * count)
       var span = target.mutableSpan
       let (first, second) = (x[0], x[1])
-      exponentials(of: first.span, from: 0, count: count, shift: 1, factor: 0.5, offset: 1e-8, into: &span, at: 0)
+      exponentials(
+        of: first.span, from: 0, count: count, shift: 1, factor: 0.5, offset: 1e-8, into: &span, at: 0)
       exponentials(of: second.span, from: 0, count: count, shift: 0, into: &span, at: count)
       let p = x[0].map { exponential($0 - 1) * 0.5 + 1e-8 }
       let q = x[1].map { exponential($0) }

@@ -1,0 +1,385 @@
+import EmbedFuse
+import Foundation
+import TestSupport
+import Testing
+
+/// Recipes as files: what is read, and what is refused with which line.
+@Suite struct RecipeFileTests {
+  static func read(_ text: String, lenient: Bool = false) throws -> RecipeFile {
+    try RecipeFile(text: text, path: "r.yaml", lenient: lenient)
+  }
+
+  static let golden = Fixtures.path("golden/inputs")
+  static let deep = Fixtures.path("golden/inputs/deep")
+
+  @Test func readsBothSpellings() throws {
+    let ours = try Self.read(
+      """
+      base: base/
+      models:
+        - a/
+        - {model: b/, weight: 2, density: 0.3}
+      method: dare-ties
+      parameters:
+        lambda: 0.5
+      dtype: bf16
+      missing: drop
+      nonfinite: base
+      seed: 7
+      output: fused/
+      """
+    ).outputs[0]
+    #expect(ours.path == "fused/")
+    #expect(ours.recipe.base == "base/")
+    #expect(ours.recipe.models == ["a/", "b/"])
+    #expect(ours.recipe.method.name == "dare-ties")
+    #expect(ours.recipe.method.values["lambda"] == TensorValue("0.5"))
+    #expect(ours.recipe.method.seed == 7)
+    #expect(!ours.recipe.method.followsMergekit)
+    #expect(ours.recipe.modelParameters[1] == ["weight": TensorValue("2"), "density": TensorValue("0.3")])
+    #expect(ours.recipe.elementType == .bf16)
+    #expect(ours.recipe.missing == .drop)
+    #expect(ours.recipe.nonFinite == .base)
+    let theirs = try Self.read(
+      """
+      merge_method: dare_ties
+      base_model: base/
+      models:
+        - model: base/
+        - model: a/
+          parameters: {weight: 1.0, density: 0.3}
+        - model: {model: {path: b/}}
+      parameters: {normalize: yes, int8_mask: true}
+      dtype: float32
+      out_dtype: bfloat16
+      tokenizer_source: base
+      """
+    ).outputs[0].recipe
+    #expect(theirs.models == ["a/", "b/"])
+    #expect(theirs.method.values["normalize"] == TensorValue("true"))
+    #expect(theirs.method.followsMergekit)
+    #expect((theirs.intermediateType, theirs.elementType) == (.f32, .bf16))
+  }
+
+  @Test(arguments: [
+    ("models: [a]\nmethd: soup", "line 2: a recipe has no key 'methd'", "did you mean 'method'?"),
+    (
+      "method: soup\nmodels: [a]\nparameters: {normalise: true}", "line 3: soup has no parameter 'normalise'",
+      "did you mean 'normalize'?"
+    ),
+    ("method: tie\nmodels: [a]", "line 1: there is no method 'tie'", "did you mean ties?"),
+    (
+      "method: soup\nmodels:\n  - {model: a, wieght: 1}", "line 3: a model has no key 'wieght'",
+      "did you mean 'weight'?"
+    ),
+    (
+      "method: soup\nmodels:\n  - model: a\n    parameters: {weight: [1, {value: 2}]}",
+      "line 4: weight mixes values and rules", ""
+    ),
+    ("method: soup\nmodels:\n  - model: a\n    parameters: {weight: }", "line 4: weight has no value", ""),
+    (
+      "method: ties\nbase: b\nmodels:\n  - {model: a, density: 1.5}",
+      "line 4: density is '1.5'; it must be a number from 0 to 1", ""
+    ),
+    ("method: soup\nmodels: [a, a]", "line 2: the model a is listed twice", ""),
+    ("method: soup\nmodels: [a]\nslices: []", "line 3: the recipe has both models and slices", ""),
+    ("method: soup", "line 1: the recipe has neither models nor slices", ""),
+    ("models: [a]", "line 1: the recipe names no method", ""),
+    (
+      "method: soup\nmerge_method: linear\nmodels: [a]", "line 2: 'method' and 'merge_method' are the same",
+      ""
+    ),
+    ("method: soup\nmodels: [a]\ndtype: int8", "line 3: 'int8' is no element type that can be fused", ""),
+    ("method: soup\nmodels: [a]\nmissing: keep", "line 3: missing is 'keep'", "error, base, drop"),
+    (
+      "merge_method: linear\nmodels: [a]\ntokenizer_source: union",
+      "line 3: the union of tokenizers is not supported", ""
+    ),
+    (
+      "merge_method: linear\nmodels: [a]\ntokenizer: {source: base, tokens: {x: {source: a}}}",
+      "line 3: 'tokens' is not supported", ""
+    ),
+    (
+      "merge_method: linear\nmodels: [a]\nchat_template: chatml",
+      "line 3: a chat template of one's own is not supported", ""
+    ),
+    (
+      "merge_method: linear\nexperts: []\nmodels: [a]",
+      "line 2: 'experts' is not supported: mixtures of experts", ""
+    ),
+    ("merge_method: moe\nmodels: [a]", "line 1: 'moe': mixtures of experts are not made here", ""),
+    ("merge_method: linear\nmodels: ['org/model@main']", "line 2: '@revision' is not supported", ""),
+    (
+      "merge_method: linear\nmodels: [{model: {path: a, revision: x}}]",
+      "line 2: 'revision' is not supported", ""
+    ),
+    (
+      "merge_method: linear\nmodules: {a: {models: [x]}, b: {models: [x]}}",
+      "line 2: there are 2 modules; one is supported", ""
+    ),
+    ("merge_method: linear\nslices:\n - sources: [{model: a}]", "line 3: a source must say its layers", ""),
+    (
+      "merge_method: linear\nslices:\n - sources: [{model: a, layer_range: [3, 1]}]",
+      "line 3: layer_range must be two numbers", ""
+    ),
+    (
+      "method: soup\nmodels: [a]\noutputs:\n - {path: x, grid: {lambda: [1, 2]}}",
+      "line 4: two outputs have the path x", "fused-{lambda}"
+    ),
+    (
+      "method: soup\nmodels: [a]\noutputs:\n - {path: 'x{foo}', grid: {foo: [1]}}",
+      "line 4: soup has no parameter 'foo'", ""
+    ),
+    (
+      "method: soup\nmodels: [a]\noutput: x\noutputs: [{path: y}]",
+      "line 3: the recipe has both 'output' and 'outputs'", ""
+    ),
+    (
+      "method: soup\nmodels: [a]\n---\nmethod: soup\nmodels: [a]",
+      "line 1: this document has no name, but others follow", ""
+    ),
+    (
+      "method: delta-guided\nbase: b\nmodels: [a]\nparameters: {granularity: [{filter: x, value: row}]}",
+      "line 4: granularity shapes the passes", ""
+    ),
+    (
+      "method: soup\nmodels: [a]\nparameters: {normalize: [{regex: '(', value: true}]}",
+      "line 3: '(' is no regular expression", ""
+    ),
+    ("method: soup\nmodels: [a\n", "is no YAML", ""),
+    ("method: soup\nmethod: ties\nmodels: [a]", "is no YAML", ""),
+    ("- a\n- b", "line 1: a recipe must be keys with values", ""),
+    ("", "holds no recipe", ""),
+    (String(repeating: "[", count: 100_000), "nested more than 100 deep", ""),
+    (String(repeating: "- ", count: 100_000), "nested more than 100 deep", ""),
+  ])
+  func isRefusedWithItsLine(text: String, problem: String, remedy: String) {
+    let error = #expect(throws: EmbedFuseError.self) { try Self.read(text) }
+    #expect(error?.problem.contains(problem) == true, "\(error?.problem ?? "")")
+    #expect(remedy.isEmpty || error?.remedy?.contains(remedy) == true, "\(error?.remedy ?? "")")
+  }
+
+  @Test func lenientWarnsOfWhatMergekitIgnores() throws {
+    let file = try Self.read(
+      "merge_method: linear\nmodels: [{model: a, parameters: {weight: 1, wieght: 2}}]\nmy_note: x",
+      lenient: true)
+    #expect(file.warnings.count == 2)
+    #expect(
+      file.warnings.contains { $0.contains("line 3") && $0.contains("my_note") && $0.contains("ignored") })
+  }
+
+  // MARK: Values by tensor
+
+  /// The plan's value of a parameter for a tensor, with its origin.
+  static func resolved(_ text: String, _ parameter: String, _ tensor: String) throws -> ResolvedParameter {
+    let text = text.replacing("DEEP", with: deep)
+    let plan = try FusionPlan(try read(text).outputs[0].recipe)
+    let found = try #require(plan.description().tensors.first { $0.name == tensor })
+    return try #require(found.parameters.first { $0.name == parameter })
+  }
+
+  @Test func rulesAreTriedInOrderAndFallThroughToTheNextLevel() throws {
+    let text = """
+      merge_method: ties
+      base_model: DEEP/base
+      models:
+        - model: DEEP/ft1
+          parameters:
+            density:
+              - {filter: q_proj, value: 0.1}
+              - {match: "model.layers.[12].mlp.*", value: 0.2}
+              - {regex: "layers\\\\.3\\\\..*norm", value: 0.3}
+        - DEEP/ft2
+      parameters:
+        weight: 1
+        density: [{filter: embed, value: 0.9}, {value: 0.5}]
+      """
+    let cases = [
+      ("model.layers.1.self_attn.q_proj.weight", [0.1, 0.5], "model 1, filter 'q_proj'"),
+      ("model.layers.2.mlp.up_proj.weight", [0.2, 0.5], "model 1, match 'model.layers.[12].mlp.*'"),
+      ("model.layers.3.input_layernorm.weight", [0.3, 0.5], "model 1, regex 'layers\\.3\\..*norm'"),
+      ("model.layers.3.mlp.up_proj.weight", [0.5, 0.5], "recipe"),
+      ("model.embed_tokens.weight", [0.9, 0.9], "recipe, filter 'embed'"),
+    ]
+    for (tensor, values, origin) in cases {
+      let found = try Self.resolved(text, "density", tensor)
+      #expect(found.values == values, "\(tensor)")
+      #expect(found.origins[0] == origin)
+    }
+    #expect(try Self.resolved(text, "normalize", "model.norm.weight").origins == ["default"])
+  }
+
+  @Test func gradientsRunOverTheLayers() throws {
+    let text = """
+      merge_method: slerp
+      base_model: DEEP/base
+      models: [DEEP/base, DEEP/ft1]
+      parameters:
+        t: [{filter: mlp, value: [0, 0.5, 0.3, 0.7, 1]}, {value: [0.2, 1]}]
+      """
+    let layers = try Self.resolved(text, "t", "model.layers.0.mlp.up_proj.weight")
+    #expect(layers.values == [0])
+    for (layer, expected) in [(1, 0.5), (2, 0.3), (3, 0.7), (4, 1.0)] {
+      let found = try Self.resolved(text, "t", "model.layers.\(layer).mlp.up_proj.weight")
+      #expect(abs(found.values[0] - expected) < 1e-15)
+    }
+    // Outside of the layers the first point holds.
+    #expect(try Self.resolved(text, "t", "model.norm.weight").values == [0.2])
+    #expect(try Self.resolved(text, "t", "model.layers.4.self_attn.q_proj.weight").values == [1])
+  }
+
+  @Test func aFilterThatNothingFitsLeavesTheWeightOpen() throws {
+    let text = """
+      merge_method: linear
+      models:
+        - {model: DEEP/ft1, parameters: {weight: [{filter: q_proj, value: 1}]}}
+        - {model: DEEP/ft2, parameters: {weight: 1}}
+      """
+    let error = #expect(throws: EmbedFuseError.self) {
+      try Self.resolved(text, "weight", "model.norm.weight")
+    }
+    #expect(error?.problem.contains("none of the filters") == true)
+  }
+
+  @Test(arguments: [
+    (
+      "slices: [{sources: [{model: DEEP/ft1, layer_range: [0, 9]}]}]",
+      "asks for the layers 0 to 8, but there are"
+    ),
+    (
+      "slices: [{sources: [{model: DEEP/ft1, layer_range: [0, 2]}, {model: DEEP/ft2, layer_range: [0, 3]}]}]",
+      "takes 2 layers of one source and 3 of another"
+    ),
+  ])
+  func slicesThatDontFitAreRefused(slices: String, problem: String) {
+    let error = #expect(throws: EmbedFuseError.self) {
+      _ = try Self.resolved(
+        "merge_method: linear\nparameters: {weight: 1}\n\(slices)", "weight", "model.norm.weight")
+    }
+    #expect(error?.problem.contains(problem) == true, "\(error?.problem ?? "")")
+  }
+
+  // MARK: Several outputs, steps
+
+  static func run(_ text: String, in folder: TemporaryFolder) async throws -> [FusionResult] {
+    let text = text.replacing("IN", with: golden).replacing("OUT", with: folder("."))
+    let file = try read(text)
+    let plans = try FusionPlan.plans(for: file.outputs.map(\.recipe))
+    return try await FusionPlan.run(plans, to: file.outputs.map { $0.path! })
+  }
+
+  @Test func aGridIsMadeFromOneReading() async throws {
+    let folder = try TemporaryFolder()
+    let results = try await Self.run(
+      """
+      base: IN/base.f32.safetensors
+      models: [IN/ft1.f32.safetensors, IN/ft2.f32.safetensors]
+      method: task-arithmetic
+      outputs:
+        - path: OUT/ta-{lambda}.safetensors
+          grid: {lambda: [0.3, 0.7, 1]}
+        - path: OUT/{method}-{density}.h5
+          grid: {method: [ties, breadcrumbs], density: [0.2, 0.5]}
+        - path: OUT/soup.safetensors
+          method: soup
+          dtype: bf16
+      """, in: folder)
+    #expect(results.count == 8)
+    let bytes = try ["base", "ft1", "ft2"].reduce(0) { sum, name in
+      try sum
+        + TensorValues("\(Self.golden)/\(name).f32.safetensors").tensors.values.reduce(0) {
+          $0 + $1.bytes.count
+        }
+    }
+    // The fusing pass, and the passes of the searches, which all share.
+    #expect(results[0].bytesRead <= 4 * bytes)
+    let inputs = ["base", "ft1", "ft2"].map { "\(Self.golden)/\($0).f32.safetensors" }
+    let alone: [(String, String, [String: String], ElementType?)] = [
+      ("ta-0.7.safetensors", "task-arithmetic", ["lambda": "0.7"], nil),
+      ("ties-0.2.h5", "ties", ["density": "0.2"], nil),
+      ("breadcrumbs-0.5.h5", "breadcrumbs", ["density": "0.5"], nil),
+      ("soup.safetensors", "soup", [:], .bf16),
+    ]
+    for (name, method, parameters, type) in alone {
+      let recipe = Recipe(
+        base: inputs[0], models: Array(inputs.dropFirst()),
+        method: try MethodSettings(named: method, parameters: parameters), elementType: type)
+      let expected = try await PropertyTests.fuse(recipe, to: folder("alone.safetensors"))
+      let found = try TensorValues(folder(name))
+      for tensor in expected.names {
+        #expect(found.tensors[tensor]?.bytes == expected.tensors[tensor]?.bytes, "\(name) \(tensor)")
+      }
+    }
+  }
+
+  @Test func aStepGivesWhatAFileInBetweenWouldGive() async throws {
+    let folder = try TemporaryFolder()
+    _ = try await Self.run(
+      """
+      name: retrieval
+      method: ties
+      base: IN/base.f32.safetensors
+      models: [IN/ft1.f32.safetensors, IN/ft2.f32.safetensors]
+      parameters: {density: 0.4}
+      dtype: bf16
+      ---
+      name: all
+      method: soup
+      models: [retrieval, IN/ft3.f32.safetensors]
+      ---
+      method: delta-guided
+      base: IN/base.f32.safetensors
+      models: [all, IN/ft4.f32.safetensors]
+      parameters: {granularity: row}
+      output: OUT/out.safetensors
+      """, in: folder)
+    let inputs = ["base", "ft1", "ft2", "ft3", "ft4"].map { "\(Self.golden)/\($0).f32.safetensors" }
+    try await FusionPlan(
+      Recipe(
+        base: inputs[0], models: [inputs[1], inputs[2]],
+        method: try MethodSettings(named: "ties", parameters: ["density": "0.4"]), elementType: .bf16)
+    ).run(to: folder("first.safetensors"))
+    try await FusionPlan(Recipe(models: [folder("first.safetensors"), inputs[3]], method: .soup())).run(
+      to: folder("second.safetensors"))
+    let expected = try await PropertyTests.fuse(
+      Recipe(
+        base: inputs[0], models: [folder("second.safetensors"), inputs[4]],
+        method: .deltaGuided(DeltaGuided(granularity: .row))), to: folder("expected.safetensors"))
+    let found = try TensorValues(folder("out.safetensors"))
+    for tensor in expected.names {
+      #expect(found.tensors[tensor]?.bytes == expected.tensors[tensor]?.bytes, "\(tensor)")
+    }
+  }
+
+  @Test func aFusionFromARecipeCanBeVerifiedAndMadeAgain() async throws {
+    let folder = try TemporaryFolder()
+    let golden = try #require(GoldenTests.mergekit.first { $0.name == "yaml_slices_slerp" })
+    // Inputs stand beside the output, so that the manifest's paths lead to them.
+    let text = golden.config.replacing("inputs/deep", with: Self.deep)
+    let recipe = try Self.read(text).outputs[0].recipe
+    let manifest = try await FusionPlan(recipe).run(to: folder("out")).manifest
+    #expect(manifest.json["recipe"]?["slices"]?.arrayValue?.count == 2)
+    _ = try await Verification(of: folder("out")).run()
+  }
+
+  /// A method of one's own is used like those of embedfuse.
+  @Test func aMethodOfOnesOwnIsUsedLikeTheOthers() async throws {
+    let folder = try TemporaryFolder()
+    let inputs = ["base", "ft1", "ft2"].map { "\(Self.golden)/\($0).f32.safetensors" }
+    let recipe = Recipe(
+      base: inputs[0], models: Array(inputs.dropFirst()),
+      method: try MethodSettings(LargestMove.self, ["threshold": 0.5]))
+    let found = try await PropertyTests.fuse(recipe, to: folder("out.safetensors"))
+    let files = try inputs.map { try TensorValues($0) }
+    let name = "encoder.layer.0.intermediate.dense.weight"
+    let largest = (1...2).flatMap { k in
+      zip(files[k].doubles(name), files[0].doubles(name)).map { abs($0 - $1) }
+    }.max()!
+    let expected = zip(files[0].doubles(name), zip(files[1].doubles(name), files[2].doubles(name))).map {
+      base, models in
+      let mean = (models.0 - base + models.1 - base) / 2
+      return Double(Float(abs(mean) >= 0.5 * largest ? base + mean : base))
+    }
+    #expect(found.doubles(name) == expected)
+  }
+}
