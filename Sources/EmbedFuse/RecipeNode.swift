@@ -33,12 +33,10 @@ struct RecipeNode: Sendable {
         path: path,
         remedy: "a recipe is a short text")
     }
-    let documents: [Node]
+    var documents: [Node] = []
     do {
-      let found = try Yams.compose_all(yaml: text, Resolver.basic)
-      documents = Array(found)
-      // The sequence ends at an error, and tells of it afterwards.
-      if let error = found.error { throw error }
+      let parser = try Parser(yaml: text, resolver: .basic)
+      while let document = try parser.nextRoot() { documents.append(document) }
     } catch {
       throw EmbedFuseError(.badData, "is no YAML: \(String(describing: error).printable)", path: path)
     }
