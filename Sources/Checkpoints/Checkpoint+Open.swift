@@ -21,9 +21,10 @@ extension Checkpoint {
     if name.hasSuffix(".safetensors") || name.hasSuffix(".safetensors.index.json") {
       return try openSafetensors(at: path)
     }
+    if name.hasSuffix(".gguf") { return try openGGUF(at: path) }
     throw EmbedFuseError(
       .missingInput,
-      "is no kind of file that can be read: .safetensors, .safetensors.index.json, .h5, .hdf5",
+      "is no kind of file that can be read: .safetensors, .safetensors.index.json, .h5, .hdf5, .gguf",
       path: path, remedy: "name a model directory or one of these files")
   }
 }

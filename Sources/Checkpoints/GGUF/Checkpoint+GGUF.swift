@@ -1,0 +1,26 @@
+import TensorCore
+
+extension Checkpoint {
+  /// Opens a GGUF file. Tensors in Q8_0 are read as F32, which holds their values exactly.
+  ///
+  /// - Throws: `EmbedFuseError`: missing input if it isn't there; bad data for what the format forbids, and for other
+  ///   quantised types, with the tensors listed.
+  public static func openGGUF(at path: String) throws(EmbedFuseError) -> Checkpoint {
+    let file = try InputFile(path)
+    let header = try GGUFHeader(of: file)
+    let tensors = header.entries.map { entry in
+      let storage: any TensorStorage =
+        entry.type == .q8Zero
+        ? Q8Storage(file: file, offset: entry.offset)
+        : FileRegion(file: file, offset: entry.offset, elementType: entry.info.elementType)
+      return StoredTensor(info: entry.info, storage: storage, path: path)
+    }
+    var notes: [String] = []
+    let quantized = header.entries.count { $0.type == .q8Zero }
+    if quantized > 0 { notes.append("\(path.printable): \(quantized) tensors in Q8_0 are read as F32") }
+    return Checkpoint(
+      path: path, format: .gguf, tensors: tensors,
+      metadata: header.keyValues.reduce(into: [:]) { $0[$1.key] = $1.text },
+      files: [(path, file.byteCount)], notes: notes)
+  }
+}
