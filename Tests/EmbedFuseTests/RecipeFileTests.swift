@@ -383,3 +383,52 @@ import Testing
     #expect(found.doubles(name) == expected)
   }
 }
+
+/// The schema for editors says what the reader takes.
+@Suite struct RecipeSchemaTests {
+  static func schema() throws -> JSON {
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    return try JSON.parse(
+      String(contentsOf: root.appendingPathComponent("docs/recipe.schema.json"), encoding: .utf8))
+  }
+
+  static func keys(_ json: JSON?) -> Set<String> {
+    Set(json?["properties"]?.objectValue?.members.map(\.key) ?? [])
+  }
+
+  @Test func namesEveryMethodAndParameter() throws {
+    let schema = try Self.schema()
+    let methods = Set((schema["$defs"]?["method"]?["enum"]?.arrayValue ?? []).compactMap(\.stringValue))
+    let parameters = Self.keys(schema["$defs"]?["parameters"])
+    var known: Set<String> = []
+    for type in FusionMethods.all {
+      let description = type.description
+      for name in [description.name] + description.aliases {
+        #expect(methods.contains(name) && methods.contains(name.replacing("-", with: "_")))
+        known.formUnion([name, name.replacing("-", with: "_")])
+      }
+      for parameter in description.parameters { #expect(parameters.contains(parameter.name)) }
+    }
+    #expect(methods == known)
+    #expect(parameters == Set(FusionMethods.all.flatMap { $0.description.parameters.map(\.name) }))
+  }
+
+  /// A key that the schema has is one that the reader takes, and the other way round.
+  @Test func namesTheReadersKeys() throws {
+    let schema = try Self.schema()
+    for key in Self.keys(schema) {
+      let error = #expect(throws: EmbedFuseError.self) {
+        try RecipeFile(text: "\(key): {}\nzzzzzzzz: 1", path: "r")
+      }
+      #expect(error?.problem.contains("no key 'zzzzzzzz'") == true, "\(key): \(error?.problem ?? "")")
+      let remedy = try #require(error?.remedy)
+      #expect(remedy.contains(key))
+      // The remedy lists the reader's keys.
+      let listed = remedy.dropFirst("its keys are: ".count).prefix { $0 != ";" }.split(separator: ",").map {
+        $0.trimmingCharacters(in: .whitespaces)
+      }
+      #expect(Set(listed) == Self.keys(schema))
+    }
+  }
+}
