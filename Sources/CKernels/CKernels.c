@@ -150,6 +150,23 @@ static inline uint64_t ordered_bits(double v) {
   return u ^ ((uint64_t)((int64_t)u >> 63) | (1ull << 63));
 }
 
+// The bits of stored numbers as integers that order as the numbers do, -0 just below 0, and back: without a sign the
+// sign bit is flipped, with it all bits.
+#define ORDERED(BITS, U)                                                                                 \
+  static inline U ordered##BITS(U u) {                                                                   \
+    const U negative = (U)(u >> (BITS - 1)), sign = (U)((U)1 << (BITS - 1));                             \
+    return (U)(u ^ ((U)(0 - negative) | sign));                                                          \
+  }                                                                                                      \
+  static inline U unordered##BITS(U u) {                                                                 \
+    const U positive = (U)(u >> (BITS - 1)), sign = (U)((U)1 << (BITS - 1));                             \
+    return (U)(u ^ ((U)(positive - 1) | sign));                                                          \
+  }
+
+ORDERED(8, uint8_t)
+ORDERED(16, uint16_t)
+ORDERED(32, uint32_t)
+ORDERED(64, uint64_t)
+
 #define NAME(f) f##_baseline
 #include "Kernels.inc"
 #include "Selection.inc"
@@ -233,6 +250,9 @@ typedef struct {
   void (*exponentials)(const double *, double, double, double, double *, size_t);
   void (*divergence)(const double *, const double *, double *, size_t);
   void (*fma_mean)(const double *, size_t, const double *, size_t, double, double *, size_t);
+  // By the logarithm of the elements' bytes.
+  void (*encode_differences[4])(const uint8_t *, const uint8_t *, uint8_t *, size_t);
+  void (*decode_differences[4])(uint8_t *, const uint8_t *, size_t);
 } table;
 
 #define TABLE(s)                                                                                         \
@@ -242,7 +262,9 @@ typedef struct {
         mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s, element_combine##s,           \
         interval##s, keep##s, keep_each##s, vote##s, keep_above##s, sizes##s, variances##s,              \
         magnitudes##s, histogram##s, place_histogram##s, collect##s, products##s,                        \
-        exponentials##s, divergence##s, fma_mean##s                                                      \
+        exponentials##s, divergence##s, fma_mean##s,                                                     \
+        {encode_differences8##s, encode_differences16##s, encode_differences32##s, encode_differences64##s},  \
+        {decode_differences8##s, decode_differences16##s, decode_differences32##s, decode_differences64##s}   \
   }
 
 static const table tables[] = {
@@ -406,6 +428,16 @@ void ck_divergence(const double *p, const double *q, double *target, size_t n) {
 void ck_fma_mean(const double *x, size_t stride, const double *c, size_t count, double divisor, double *target,
                  size_t n) {
   current()->fma_mean(x, stride, c, count, divisor, target, n);
+}
+
+static int width_index(size_t width) { return width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3; }
+
+void ck_encode_differences(const void *source, const void *base, void *target, size_t width, size_t n) {
+  current()->encode_differences[width_index(width)](source, base, target, n);
+}
+
+void ck_decode_differences(void *bytes, const void *base, size_t width, size_t n) {
+  current()->decode_differences[width_index(width)](bytes, base, n);
 }
 
 double ck_exponential(double v) { return exponential(v); }

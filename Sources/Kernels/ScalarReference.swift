@@ -18,6 +18,21 @@ public enum ScalarReference {
     return UInt64(form.bits(of: value))
   }
 
+  /// As `Differences.encode` has it, for the bits of one element.
+  public static func difference(of value: UInt64, to base: UInt64, width: Int) -> UInt64 {
+    let bits = UInt64(8 * width)
+    let mask = UInt64.max >> (64 - bits)
+    let distance = (ordered(value, bits) &- ordered(base, bits)) & mask
+    // More than half way round is the other way.
+    return distance < 1 << (bits - 1) ? 2 &* distance : 2 &* (mask - distance) &+ 1
+  }
+
+  /// Numbers without a sign follow those with one, which are counted downwards.
+  private static func ordered(_ value: UInt64, _ bits: UInt64) -> UInt64 {
+    let sign = UInt64(1) << (bits - 1)
+    return value & sign == 0 ? sign + value : sign - 1 - (value & (sign - 1))
+  }
+
   /// As `weightedMean` has it, for the values of one element.
   public static func weightedMean(of x: [Double], coefficients: [Double], divisor: Double) -> Double {
     let used = zip(x, coefficients).filter { $0.1 != 0 }

@@ -146,6 +146,14 @@ double ck_random(uint64_t key, uint64_t place);
 /// a few units in the last place for others of moderate size. 0^0 = 1; 0 to a negative exponent is infinity.
 double ck_power(double base, double exponent);
 
+/// target[i] = fold(ordered(source[i]) - ordered(base[i])) modulo 2^(8 * width), for n floating-point numbers of 1, 2, 4
+/// or 8 bytes, little-endian and at any alignment: `ordered` maps their bits to integers that order as the numbers do,
+/// -0 just below 0, and `fold` takes the differences 0, -1, 1, -2, 2, ... to 0, 1, 2, 3, 4, ...
+void ck_encode_differences(const void *source, const void *base, void *target, size_t width, size_t n);
+
+/// The inverse of ck_encode_differences, in place and for every bit pattern.
+void ck_decode_differences(void *bytes, const void *base, size_t width, size_t n);
+
 /// Gathers byte b of all n elements of `width` bytes into plane b of the target, for each b: the encoding of
 /// HDF5's shuffle filter. Source and target don't overlap; any alignment.
 void ck_shuffle(const void *source, void *target, size_t width, size_t n);
