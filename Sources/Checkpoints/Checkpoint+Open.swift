@@ -6,6 +6,8 @@ public struct OpeningOptions: Sendable, Hashable {
   public var stateDictKey: String?
   /// Refuse pickles that name anything outside the list of torch's weights-only loader.
   public var strictPickle = false
+  /// Take NumPy arrays of two bytes without a meaning (`V2`) for BF16, which NumPy saves so.
+  public var readsVoidPairsAsBFloat16 = false
 
   /// The defaults: the one state dict that is there; unknown names in pickles are inert.
   public init() {}
@@ -22,9 +24,10 @@ extension Checkpoint {
       return try openSafetensors(at: path)
     }
     if name.hasSuffix(".gguf") { return try openGGUF(at: path) }
+    if name.hasSuffix(".npy") { return try openNPY(at: path, options: options) }
     throw EmbedFuseError(
       .missingInput,
-      "is no kind of file that can be read: .safetensors, .safetensors.index.json, .h5, .hdf5, .gguf",
+      "is no kind of file that can be read: .safetensors, .safetensors.index.json, .h5, .hdf5, .gguf, .npy",
       path: path, remedy: "name a model directory or one of these files")
   }
 }
