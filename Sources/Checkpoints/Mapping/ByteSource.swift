@@ -1,0 +1,63 @@
+import TensorCore
+
+/// Bytes that can be read by position from several workers at once: a part of a file, or what is compressed in it.
+protocol ByteSource: Sendable {
+  /// How many bytes there are.
+  var byteCount: Int { get }
+
+  /// Reads `count` bytes from byte `offset` on into the front of `bytes`. The range lies within `byteCount`.
+  ///
+  /// - Throws: `EmbedFuseError` where the file can't be read, has become shorter, or doesn't hold what it declares.
+  func read(_ count: Int, at offset: Int, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError)
+}
+
+extension ByteSource {
+  /// The bytes of a range, in an array of their own.
+  func bytes(_ range: Range<Int>) throws(EmbedFuseError) -> [UInt8] {
+    precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
+    var result = [UInt8](repeating: 0, count: range.count)
+    var span = result.mutableSpan
+    try read(range.count, at: range.lowerBound, into: &span)
+    return result
+  }
+}
+
+/// A part of a file as it stands there.
+struct FileBytes: ByteSource {
+  /// The file.
+  let file: InputFile
+  /// The file's byte at which the part starts.
+  let offset: Int
+  let byteCount: Int
+
+  func read(_ count: Int, at offset: Int, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
+    try file.read(count, at: self.offset + offset, into: &bytes)
+  }
+}
+
+/// The storage of a tensor whose elements stand in a source of bytes as they are: little-endian, row-major.
+struct SourceRegion: TensorStorage {
+  let source: any ByteSource
+  /// The source's byte at which the first element starts.
+  let offset: Int
+  let elementType: ElementType
+
+  func read(_ range: Range<Int>, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
+    let start = elementType.byteCount(ofElements: range.lowerBound)
+    let end = elementType.byteCount(ofElements: range.upperBound)
+    try source.read(end - start, at: offset + start, into: &bytes)
+  }
+}
+
+extension Span<UInt8> {
+  /// The unsigned integer whose little-endian bytes start at `offset`, which must leave room for it.
+  func littleEndian<Integer: FixedWidthInteger & UnsignedInteger>(
+    _ type: Integer.Type, at offset: Int
+  ) -> Integer {
+    var value: Integer = 0
+    for index in 0..<Integer.bitWidth / 8 {
+      value |= Integer(self[offset + index]) << Integer(8 * index)
+    }
+    return value
+  }
+}
