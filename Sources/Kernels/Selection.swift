@@ -54,6 +54,26 @@ public func randomNumber(key: UInt64, place: Int) -> Double {
   ck_random(key, UInt64(place))
 }
 
+/// Writes the rank of the size of each of `count` values from `first` on among them: 0 for the least, 1 for the greatest,
+/// 0.5 for one alone; of equal ones the first has the highest.
+///
+/// - Parameters:
+///   - target: the ranks, from `start` on.
+///   - room: scratch, which is grown as needed.
+public func sizeRanks(
+  of values: Span<Double>, from first: Int, count: Int, into target: inout MutableSpan<Double>, at start: Int,
+  room: inout [UInt64]
+) {
+  precondition(values.count >= first + count && target.count >= start + count && count < 1 << 32)
+  if room.count < 2 * count { room = Array(repeating: 0, count: 2 * count) }
+  unsafe values.withUnsafeBufferPointer { values in
+    unsafe target.withUnsafeMutableBufferPointer { target in
+      guard let v = values.baseAddress, let places = target.baseAddress else { return }
+      unsafe ck_ranks(v + first, count, &room, places + start)
+    }
+  }
+}
+
 /// Sets each of `keys.count` values from `offset` on to 0 unless its key is at least `least`.
 public func keepAbove(
   _ values: inout MutableSpan<Double>, at offset: Int, keys: Span<Double>, least: Double

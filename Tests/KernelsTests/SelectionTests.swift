@@ -154,6 +154,27 @@ import Testing
     }
   }
 
+  @Test func ranksOfSizes() {
+    for count in [1, 2, 7, 300] {
+      // Equal sizes, and sizes that differ in their last bits only.
+      let values = (0..<count).map { i in
+        Double(i % 3 == 0 ? 1 : -1) * (1 + Double(i * 7 % 5) * 0x1p-50) * Double(i % 4)
+      }
+      var places = [Double](repeating: 0, count: count)
+      var span = places.mutableSpan
+      var room: [UInt64] = []
+      sizeRanks(of: values.span, from: 0, count: count, into: &span, at: 0, room: &room)
+      let order = values.indices.sorted {
+        abs(values[$0]) < abs(values[$1]) || (abs(values[$0]) == abs(values[$1]) && $0 > $1)
+      }
+      var expected = [Double](repeating: 0.5, count: count)
+      if count > 1 {
+        for (rank, i) in order.enumerated() { expected[i] = Double(rank) * (1 / Double(count - 1)) }
+      }
+      #expect(Self.same(places, expected))
+    }
+  }
+
   @Test func productsOfInputs() {
     Self.everywhere { count, x, layout, values in
       for subtracts in [true, false] {

@@ -90,6 +90,10 @@ void ck_keep_each(double *v, uint64_t key, uint64_t start, const double *p, size
 void ck_vote(const double *base, const double *s, size_t stride, const double *votes, const double *w, size_t count,
              int elects, double zero_sign, int normalize, double scale, double *target, size_t n);
 
+/// places[i] = the rank of |v[i]| among all n, 0 for the least and 1 for the greatest, 0.5 if there is one alone; of equal
+/// ones the first has the highest. n < 2^32; `room` holds 2 * n.
+void ck_ranks(const double *v, size_t n, uint64_t *room, double *places);
+
 /// Sets v[i] to 0 unless keys[i] >= least.
 void ck_keep_above(double *v, const double *keys, double least, size_t n);
 

@@ -117,16 +117,12 @@ public struct RankedRandomDeltas<E: Election>: DeltaSelection {
   private func probabilities(
     of deltas: borrowing MutableSpan<Double>, at offset: Int, count: Int, rowLength: Int
   ) -> [Double] {
-    var places = Array(repeating: 0.5, count: count)
-    guard rowLength > 1 else { return places }
-    var order: [(size: Double, index: Int)] = []
+    var places = Array(repeating: 0.0, count: count)
+    var room: [UInt64] = []
+    var target = places.mutableSpan
     for row in stride(from: 0, to: count, by: rowLength) {
-      order.removeAll(keepingCapacity: true)
-      for i in row..<row + rowLength { order.append((deltas[offset + i].magnitude, i)) }
-      order.sort { $0.size < $1.size || ($0.size == $1.size && $0.index > $1.index) }
-      for (rank, element) in order.enumerated() {
-        places[element.index] = Double(rank) / Double(rowLength - 1)
-      }
+      sizeRanks(
+        of: deltas.span, from: offset + row, count: rowLength, into: &target, at: row, room: &room)
     }
     return places
   }

@@ -43,24 +43,36 @@ public struct PCB: FusionMethod {
     stage: Int, channel: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
     to keys: inout MutableSpan<Double>
   ) {
-    let least = stage == 0 ? 0 : Boundary(known[0], at: 2 * channel).key
-    let greatest = stage == 0 ? 0 : Boundary(known[0], at: 2 * channel + 1).key
-    for i in 0..<tile.count {
-      let base = inputs[tile.firstOfBase + i]
-      let delta = inputs[tile.first(ofModel: channel) + i] - base
-      if stage == 0 {
-        keys[i] = delta.magnitude
-        continue
-      }
-      var sum = 0.0
-      for k in 0..<tile.modelCount { sum += inputs[tile.first(ofModel: k) + i] - base }
-      let size = max(least, min(greatest, delta.magnitude))
-      let place = greatest > least ? (size - least) / (greatest - least) : 0
+    guard stage == 1 else {
+      deltaSizes(of: inputs, tile.layout, input: channel + 1, into: &keys)
+      return
+    }
+    let least = Boundary(known[0], at: 2 * channel).key
+    let greatest = Boundary(known[0], at: 2 * channel + 1).key
+    let scale = greatest > least ? 1 / (greatest - least) : 0
+    let (count, models) = (tile.count, Double(tile.modelCount))
+    // Twice the argument of tanh, then the exponent of the size.
+    var exponents = Array(repeating: 0.0, count: 2 * count)
+    var own = exponents.mutableSpan
+    let (base, model) = (tile.firstOfBase, tile.first(ofModel: channel))
+    for k in 0..<tile.modelCount {
+      let other = tile.first(ofModel: k)
+      for i in 0..<count { own[i] += inputs[other + i] - inputs[base + i] }
+    }
+    for i in 0..<count {
+      let delta = inputs[model + i] - inputs[base + i]
+      let place = (max(least, min(greatest, delta.magnitude)) - least) * scale
+      own[i] = 2 * max(-20, min(20, delta * own[i]))
+      own[count + i] = models * place * place
+    }
+    var powers = Array(repeating: 0.0, count: 2 * count)
+    var span = powers.mutableSpan
+    exponentials(of: exponents.span, from: 0, count: 2 * count, shift: 0, into: &span, at: 0)
+    for i in 0..<count {
       // tanh x = (e^2x − 1)/(e^2x + 1), by its series where that cancels.
-      let x = delta * sum
-      let double = exponential(2 * max(-20, min(20, x)))
-      let tanh = x.magnitude < 1e-4 ? x - x * x * x / 3 : (double - 1) / (double + 1)
-      keys[i] = exponential(Double(tile.modelCount) * place * place) * tanh
+      let x = exponents[i] / 2
+      let tanh = x.magnitude < 1e-4 ? x - x * x * x / 3 : (powers[i] - 1) / (powers[i] + 1)
+      keys[i] = powers[count + i] * tanh
     }
   }
 
