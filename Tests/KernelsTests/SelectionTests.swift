@@ -157,15 +157,17 @@ import Testing
   @Test func ranksOfSizes() {
     for count in [1, 2, 7, 300] {
       // Equal sizes, and sizes that differ in their last bits only.
-      let values = (0..<count).map { i in
-        Double(i % 3 == 0 ? 1 : -1) * (1 + Double(i * 7 % 5) * 0x1p-50) * Double(i % 4)
+      let values = (0..<count).map { i -> Double in
+        let size: Double = (1 + Double(i * 7 % 5) * 0x1p-50) * Double(i % 4)
+        return i % 3 == 0 ? size : -size
       }
       var places = [Double](repeating: 0, count: count)
       var span = places.mutableSpan
       var room: [UInt64] = []
       sizeRanks(of: values.span, from: 0, count: count, into: &span, at: 0, room: &room)
-      let order = values.indices.sorted {
-        abs(values[$0]) < abs(values[$1]) || (abs(values[$0]) == abs(values[$1]) && $0 > $1)
+      let sizes: [Double] = values.map(\.magnitude)
+      let order = sizes.indices.sorted { (a: Int, b: Int) -> Bool in
+        sizes[a] == sizes[b] ? a > b : sizes[a] < sizes[b]
       }
       var expected = [Double](repeating: 0.5, count: count)
       if count > 1 {
