@@ -247,6 +247,7 @@ typedef struct {
   void (*place_histogram)(const double *, size_t, uint64_t, uint64_t, int, uint64_t, uint32_t *);
   size_t (*collect)(const double *, size_t, int, uint64_t, uint64_t, uint64_t *, uint64_t *);
   void (*products)(const double *, size_t, size_t, const double *, double *, size_t);
+  void (*add_product)(const double *, const double *, size_t, size_t, double, double *, size_t, size_t);
   void (*exponentials)(const double *, double, double, double, double *, size_t);
   void (*divergence)(const double *, const double *, double *, size_t);
   void (*fma_mean)(const double *, size_t, const double *, size_t, double, double *, size_t);
@@ -261,7 +262,7 @@ typedef struct {
         narrow_bf16##s, narrow_e4m3##s, narrow_e5m2##s, narrow_e4m3fnuz##s, narrow_e5m2fnuz##s,          \
         mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s, element_combine##s,           \
         interval##s, keep##s, keep_each##s, vote##s, keep_above##s, sizes##s, variances##s,              \
-        magnitudes##s, histogram##s, place_histogram##s, collect##s, products##s,                        \
+        magnitudes##s, histogram##s, place_histogram##s, collect##s, products##s, add_product##s,        \
         exponentials##s, divergence##s, fma_mean##s,                                                     \
         {encode_differences8##s, encode_differences16##s, encode_differences32##s, encode_differences64##s},  \
         {decode_differences8##s, decode_differences16##s, decode_differences32##s, decode_differences64##s}   \
@@ -415,6 +416,11 @@ size_t ck_collect(const double *keys, size_t n, int shift, uint64_t prefix, uint
 
 void ck_products(const double *x, size_t stride, size_t count, const double *base, double *lanes, size_t n) {
   current()->products(x, stride, count, base, lanes, n);
+}
+
+void ck_add_product(const double *b, const double *a, size_t rank, size_t stride, double scale, double *target,
+                    size_t rows, size_t n) {
+  current()->add_product(b, a, rank, stride, scale, target, rows, n);
 }
 
 void ck_exponentials(const double *x, double shift, double factor, double offset, double *target, size_t n) {

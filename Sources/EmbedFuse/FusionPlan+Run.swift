@@ -100,7 +100,9 @@ extension FusionPlan {
     to path: String, among paths: [String], options: OutputOptions
   ) throws(EmbedFuseError) -> Publication {
     let replaced = { FilePath.isSame($0, path) || FilePath.isWithin($0, path) }
-    if let input = inputs.first(where: { replaced($0.path) }) {
+    if let input = inputs.first(where: { input in
+      replaced(input.path) || input.weightFiles.contains { replaced($0.path) }
+    }) {
       throw EmbedFuseError(
         .cannotCreate, "the output is one of the inputs, or holds it (\(input.path.printable))", path: path,
         remedy: "inputs are never changed: choose another name for the output")
@@ -157,13 +159,14 @@ extension FusionPlan {
     _ plans: [FusionPlan], _ options: OutputOptions, kinds: [OutputKind]
   ) throws(EmbedFuseError) -> Int {
     let perWorker = plans[0].sourceBytes + zip(plans, kinds).reduce(0) { $0 + $1.0.workerBytes($1.1) }
-    let fitting = options.memory / perWorker
+    let shared = plans[0].inputs.reduce(0) { $0 + $1.cacheBytes }
+    let fitting = max(0, options.memory - shared) / perWorker
     guard fitting >= 1 else {
       throw EmbedFuseError(
         .usage,
         "\(options.memory >> 20) MiB of memory are too little for \(plans[0].inputs.count) inputs"
           + (plans.count > 1 ? " and \(plans.count) outputs" : ""),
-        remedy: "give at least --memory \((perWorker >> 20) + 1)M")
+        remedy: "give at least --memory \(((perWorker + shared) >> 20) + 1)M")
     }
     return min(options.workers, fitting)
   }

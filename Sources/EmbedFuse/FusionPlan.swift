@@ -67,7 +67,7 @@ public struct FusionPlan: Sendable {
     if let other {
       (inputs, steps) = (other.inputs, other.steps)
     } else {
-      (inputs, steps) = try Self.open(recipe)
+      (inputs, steps) = try InputOpening.open(recipe)
     }
     let space = recipe.method.description.mergeSpace
     let readsBase =
@@ -138,33 +138,5 @@ public struct FusionPlan: Sendable {
         try MethodSettings.check(parameters[name]!, of: try recipe.method.parameter(named: name))
       }
     }
-  }
-
-  /// Opens all inputs; if some can't be, one error names all of them. A step is planned, not opened.
-  private static func open(_ recipe: Recipe) throws(EmbedFuseError) -> ([ModelSource], [FusionStep]) {
-    var sources: [ModelSource] = []
-    var failures: [EmbedFuseError] = []
-    var steps: [FusionStep] = []
-    for path in recipe.inputs {
-      do {
-        if let place = recipe.steps.firstIndex(where: { $0.name == path }) {
-          // A step may take those before it.
-          var inner = recipe.steps[place].recipe
-          inner.steps = Array(recipe.steps[..<place])
-          let step = FusionStep(try FusionPlan(inner))
-          steps.append(step)
-          sources.append(step.source(named: path))
-        } else {
-          sources.append(try ModelSource.open(path))
-        }
-      } catch { failures.append(error) }
-    }
-    guard let first = failures.first else { return (sources, steps) }
-    guard failures.count > 1 else { throw first }
-    throw EmbedFuseError(
-      first.code,
-      "\(failures.count) inputs can't be read:\n  "
-        + failures.map { String($0.description.split(separator: "\n").joined(separator: "\n  ")) }.joined(
-          separator: "\n  "))
   }
 }

@@ -5,4 +5,19 @@ import TensorCore
 enum ModelReference {
   /// True if something stands at a path.
   static func exists(_ path: String) -> Bool { FilePath.kind(of: path) != nil }
+
+  /// The model and the adapter that a name joins with `+`; nil if something stands at the whole name, or at no part
+  /// of it.
+  static func parts(of name: String, steps: [String]) -> (model: String, adapter: String)? {
+    guard name.contains("+"), !exists(name) else { return nil }
+    // The last plus that splits it into what is there: adapters may follow one another.
+    for place in name.indices.reversed() where name[place] == "+" {
+      let (model, adapter) = (String(name[..<place]), String(name[name.index(after: place)...]))
+      guard Adapter.isAdapter(at: adapter) else { continue }
+      if exists(model) || steps.contains(model) || parts(of: model, steps: steps) != nil {
+        return (model, adapter)
+      }
+    }
+    return nil
+  }
 }

@@ -89,6 +89,13 @@ public enum ScalarReference {
     return sum == 0 ? x[0] : x[0] + lambda * sum
   }
 
+  /// As `addProduct` has it, for one value: a row of the left factor and a column of the right one.
+  public static func addProduct(_ left: [Double], _ right: [Double], scale: Double, to value: Double)
+    -> Double
+  {
+    value + scale * zip(left, right).reduce(0.0) { $0 + $1.0 * $1.1 }
+  }
+
   /// Adds values to eight lanes, element i to lane i mod 8.
   public static func add(_ values: [Double], to lanes: inout [Double], at first: Int) {
     for (i, value) in values.enumerated() { lanes[first + i % laneCount] += value }

@@ -9,8 +9,13 @@ public struct TensorValues: Sendable {
 
   /// Reads everything a model holds, through its storage, `step` elements at a time.
   public init(_ path: String, step: Int = 1000) throws {
+    try self.init(try ModelSource.open(path), step: step)
+  }
+
+  /// Reads everything a model holds, through its storage, `step` elements at a time.
+  public init(_ model: ModelSource, step: Int = 1000) throws {
     var tensors: [String: (info: TensorInfo, bytes: [UInt8])] = [:]
-    for tensor in try ModelSource.open(path).tensors {
+    for tensor in model.tensors {
       let info = tensor.stored.info
       var bytes: [UInt8] = []
       var start = 0

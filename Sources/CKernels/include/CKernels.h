@@ -127,6 +127,11 @@ size_t ck_collect(const double *keys, size_t n, int shift, uint64_t prefix, uint
 /// order (0,0), (0,1), ..., (1,1), ...
 void ck_products(const double *x, size_t stride, size_t count, const double *base, double *lanes, size_t n);
 
+/// target[i * n + j] += scale * sum over k of b[i * rank + k] * a[k * stride + j], terms in ascending k, for `rows`
+/// rows of n values: a piece of the product of two thin matrices. Where the sum is 0 the value stays as it is.
+void ck_add_product(const double *b, const double *a, size_t rank, size_t stride, double scale, double *target,
+                    size_t rows, size_t n);
+
 /// target[i] = e^(x[i] - shift) * factor + offset.
 void ck_exponentials(const double *x, double shift, double factor, double offset, double *target, size_t n);
 

@@ -59,6 +59,8 @@ public struct ModelSource: Sendable {
   public let notes: [String]
   /// The strings attached to the transformer's checkpoint.
   public let metadata: [String: String]
+  /// The most bytes that reading the tensors keeps in memory besides the blocks at hand.
+  public internal(set) var cacheBytes = 0
 
   /// True for a model with configuration files, false for loose tensors.
   public var isDirectory: Bool { !companions.isEmpty }

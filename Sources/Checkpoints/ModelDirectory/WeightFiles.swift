@@ -39,6 +39,14 @@ enum WeightFiles {
       path: folder, remedy: advice(for: names))
   }
 
+  /// True if a folder holds the weights of a whole model under one of their usual names.
+  static func holdsModel(_ folder: String) -> Bool {
+    ["model.safetensors", "pytorch_model.bin"].contains { name in
+      FilePath.kind(of: FilePath.join(folder, name)) == .file
+        || FilePath.kind(of: FilePath.join(folder, name + ".index.json")) == .file
+    }
+  }
+
   private static func isForeignWeights(_ name: String) -> Bool {
     name.hasPrefix("pytorch_model") || name.hasPrefix("adapter_model") || name == "tf_model.h5"
       || name == "flax_model.msgpack" || name.hasSuffix(".distcp")
@@ -47,7 +55,7 @@ enum WeightFiles {
   private static func foreignWeights(_ name: String, in folder: String) -> EmbedFuseError {
     let remedy =
       if name.hasPrefix("adapter_") {
-        "this is a LoRA adapter: merge it into its base first (merge_and_unload in peft)"
+        "this is a LoRA adapter: name its base with --base, and the adapter as a fine-tune"
       } else if name.hasSuffix(".distcp") {
         "convert it first: python -m torch.distributed.checkpoint.format_utils dcp_to_torch DIR out.pt"
       } else {
