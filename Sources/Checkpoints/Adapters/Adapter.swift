@@ -33,6 +33,15 @@ public struct Adapter: Sendable {
     return holdsAdapter(folder) && !WeightFiles.holdsModel(folder)
   }
 
+  /// The error for a place where a whole model is expected.
+  static func isNoModel(_ path: String) -> EmbedFuseError {
+    EmbedFuseError(
+      .missingInput,
+      "is a LoRA adapter, which is no model by itself: it says only how one differs from its base",
+      path: path,
+      remedy: "name the model that it was trained on with --base, and the adapter as a fine-tune of it")
+  }
+
   private static func holdsAdapter(_ folder: String) -> Bool {
     ([configurationName] + weightNames).contains { FilePath.kind(of: FilePath.join(folder, $0)) == .file }
   }

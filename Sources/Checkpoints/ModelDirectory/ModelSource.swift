@@ -121,7 +121,9 @@ extension ModelSource {
     _ path: String, options: OpeningOptions = OpeningOptions()
   ) throws(EmbedFuseError) -> ModelSource {
     switch FilePath.kind(of: path) {
-    case .directory: return try openDirectory(path, options: options)
+    case .directory:
+      guard !Adapter.isAdapter(at: path) else { throw Adapter.isNoModel(path) }
+      return try openDirectory(path, options: options)
     case .file: return try openFile(path, options: options)
     case .other: throw EmbedFuseError(.missingInput, "is neither a file nor a directory", path: path)
     case nil:

@@ -48,15 +48,13 @@ enum WeightFiles {
   }
 
   private static func isForeignWeights(_ name: String) -> Bool {
-    name.hasPrefix("pytorch_model") || name.hasPrefix("adapter_model") || name == "tf_model.h5"
+    name.hasPrefix("pytorch_model") || name == "tf_model.h5"
       || name == "flax_model.msgpack" || name.hasSuffix(".distcp")
   }
 
   private static func foreignWeights(_ name: String, in folder: String) -> EmbedFuseError {
     let remedy =
-      if name.hasPrefix("adapter_") {
-        "this is a LoRA adapter: name its base with --base, and the adapter as a fine-tune"
-      } else if name.hasSuffix(".distcp") {
+      if name.hasSuffix(".distcp") {
         "convert it first: python -m torch.distributed.checkpoint.format_utils dcp_to_torch DIR out.pt"
       } else {
         "save the model as safetensors first (save_pretrained does so by default)"
