@@ -7,7 +7,7 @@ DESTDIR ?=
 RELEASE := .build/release/embedfuse
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench install interop interop-st fuse clean
+.PHONY: help setup build demo test lint bench bench-methods install interop interop-st fuse clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,12 @@ lint: ## Check format, imports and house rules
 bench: build .build-venv/ready ## Race the command against other ways to average; prints Markdown
 	.build-venv/bin/python Benchmarks/run.py --embedfuse $(RELEASE) $(FLAGS)
 
+# MERGEKIT names a mergekit-pytorch 0.1.5 that is there already.
+bench-methods: build .build-venv/ready $(if $(MERGEKIT),,.build-venv-mergekit/ready) ## Race every method against mergekit (downloads torch)
+	@test -e .build-bench/complete || { mkdir -p .build-bench && .build-venv/bin/python Benchmarks/run.py --generate .build-bench; }
+	.build-venv/bin/python Benchmarks/methods.py --embedfuse $(RELEASE) --data .build-bench/bert-f32 \
+	  --mergekit $(or $(MERGEKIT),.build-venv-mergekit/bin/mergekit-pytorch) $(FLAGS)
+
 interop: build .build-venv/ready ## Read the outputs with h5py, hdf5plugin, safetensors and h5dump
 	.build-venv/bin/python Scripts/interop/outputs.py $(RELEASE)
 
@@ -51,7 +57,8 @@ fuse: build ## Fuse your own: BASE=DIR MODELS="A B" OUT=PATH [METHOD=NAME] [FLAG
 # The environments of the checks that need Python, remade when their pinned packages change.
 .build-venv/ready: Scripts/interop/requirements.txt
 .build-venv-st/ready: Scripts/interop/requirements-st.txt
-.build-venv/ready .build-venv-st/ready:
+.build-venv-mergekit/ready: Benchmarks/requirements-mergekit.txt
+.build-venv/ready .build-venv-st/ready .build-venv-mergekit/ready:
 	@Scripts/setup $(PYTHON)
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
@@ -64,4 +71,4 @@ install: build ## Install command, completions and Makefile rule under PREFIX (D
 	@Scripts/install-documentation $(RELEASE) $(DESTDIR)$(PREFIX)/share
 
 clean: ## Remove what was built (the benchmark's checkpoints too)
-	rm -rf .build .build-manual .build-demo .build-interop .build-bench .build-venv .build-venv-st
+	rm -rf .build .build-manual .build-demo .build-interop .build-bench .build-venv .build-venv-st .build-venv-mergekit

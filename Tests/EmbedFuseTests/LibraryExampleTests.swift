@@ -19,6 +19,39 @@ import Testing
     #expect(try await Verification(of: folder("fused")).run(rerun: false).tensorCount == 40)
   }
 
+  static func document(_ name: String) throws -> String {
+    try String(
+      contentsOf: Fixtures.root.deletingLastPathComponent().appendingPathComponent(name), encoding: .utf8)
+  }
+
+  /// The method of one's own that docs/methods.md shows is the one that the tests compile and use.
+  @Test func theDocumentedMethodIsTheCompiledOne() throws {
+    let source = try Self.document("Tests/EmbedFuseTests/LargestMove.swift")
+    let start = try #require(source.range(of: "/// Takes over"))
+    #expect(
+      try Self.document("docs/methods.md").contains(
+        source[start.lowerBound...].trimmingCharacters(in: .newlines)))
+  }
+
+  /// Every method stands in the table of docs/methods.md.
+  @Test func everyMethodIsDocumented() throws {
+    let text = try Self.document("docs/methods.md")
+    for type in FusionMethods.all { #expect(text.contains("| `\(type.description.name)`")) }
+    #expect(try Self.document("README.md").contains("\(FusionMethods.all.count) in all"))
+  }
+
+  /// The recipes of docs/recipes.md are recipes.
+  @Test func theDocumentedRecipesCanBeRead() throws {
+    let blocks = try Self.document("docs/recipes.md").components(separatedBy: "```yaml\n").dropFirst()
+      .compactMap { $0.components(separatedBy: "```").first }
+    #expect(blocks.count == 5)
+    for block in blocks {
+      // One shows rules alone.
+      let text = block.hasPrefix("parameters") ? "method: ties\nbase: b\nmodels: [a]\n\(block)" : block
+      #expect(throws: Never.self) { try RecipeFile(text: text, path: "recipes.md") }
+    }
+  }
+
   @Test func readmeShowsTheSameCalls() throws {
     let readme = try String(
       contentsOf: Fixtures.root.deletingLastPathComponent().appendingPathComponent("README.md"),
