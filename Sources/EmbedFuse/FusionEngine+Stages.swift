@@ -22,11 +22,14 @@ extension FusionEngine {
   private struct BlockResult: Sendable {
     let item: Int
     let block: Int
-    let values: [Double]
+    var values: [Double]
   }
 
-  /// The blocks of a job.
-  private static let jobLength = 4
+  /// The blocks of a job: a few, or, where there is a table for each, so many that there are at most 64 jobs. It depends
+  /// on the tensor alone, since it decides in which order tables are added.
+  private static func jobLength(_ count: Int, _ items: [Item]) -> Int {
+    items.contains { $0.stage.scope == .columns } ? max(4, (count + 63) / 64) : 4
+  }
 
   /// Runs one stage of some variants over some tensors and keeps what it finds.
   mutating func run(_ stage: Int, of variants: [Int], over tensors: [Int]) async throws {
@@ -52,6 +55,7 @@ extension FusionEngine {
     let engine = self
     let results = try await pass(over: items, state: { [BlockResult]() }) {
       places, tensor, blocks, worker, found in
+      var tables: [Int: Int] = [:]
       for block in blocks {
         let range = items[places[0]].context.grid[block]
         try worker.read(range, of: engine.sources(of: tensor))
@@ -61,6 +65,12 @@ extension FusionEngine {
             of: stage, over: engine.block(range, of: item.variant, tensor: tensor),
             bytes: worker.bytes(of: engine.variants[item.variant].tensors[tensor], among: engine, at: tensor),
             known: engine.known(of: item.variant, tensor: tensor, at: range))
+          // Tables of columns are as large for a block as for a tensor: those of a job are added up at once.
+          if let table = tables[place] {
+            item.stage.combine(&found[table].values, values)
+            continue
+          }
+          if item.stage.scope == .columns { tables[place] = found.count }
           found.append(BlockResult(item: place, block: block, values: values))
         }
       }
@@ -248,9 +258,11 @@ extension FusionEngine {
       placesOfTensor[item.tensor, default: []].append(place)
     }
     let jobs = order.flatMap { tensor in
-      let count = items[placesOfTensor[tensor]![0]].context.grid.count
-      return stride(from: 0, to: count, by: Self.jobLength).map {
-        Job(tensor: tensor, blocks: $0..<min($0 + Self.jobLength, count))
+      let own = placesOfTensor[tensor]!.map { items[$0] }
+      let count = own[0].context.grid.count
+      let length = Self.jobLength(count, own)
+      return stride(from: 0, to: count, by: length).map {
+        Job(tensor: tensor, blocks: $0..<min($0 + length, count))
       }
     }
     let engine = self
