@@ -5,7 +5,8 @@ import TensorCore
 /// it.
 ///
 /// With t = c₂/(c₁ + c₂) (½ where that sum is 0) and φ the angle between the vectors x₁, x₂,
-/// x = [sin((1 − t)φ)·x₁ + sin(tφ)·x₂] / sin φ, on the line where sin²φ ≤ 1e-16. A vector is the whole tensor; with
+/// x = [sin((1 − t)φ)·x₁ + sin(tφ)·x₂] / sin φ, on the line where sin²φ ≤ 1e-12 (mergekit: 1e-16, so that rounding errors
+/// decide about opposite vectors). A vector is the whole tensor; with
 /// `nuslerp_flatten=false` each row along the last axis, and with `nuslerp_row_wise=true` besides each column, along the
 /// first axis (mergekit's names are the other way round). Two passes; one by rows.
 public struct NuSlerp: FusionMethod {
@@ -81,7 +82,8 @@ public struct NuSlerp: FusionMethod {
     let first = max(squares.0.squareRoot(), least)
     let second = max(squares.1.squareRoot(), least)
     let cosine = min(1, max(-1, product / first / second))
-    return Slerp.coefficients(t: t, cosine: cosine, isCollinear: 1 - cosine * cosine <= 1e-16)
+    return Slerp.coefficients(
+      t: t, cosine: cosine, isCollinear: 1 - cosine * cosine <= (followsMergekit ? 1e-16 : 1e-12))
   }
 
   /// Writes the combination.
