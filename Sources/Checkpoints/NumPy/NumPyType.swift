@@ -10,6 +10,9 @@ enum NumPyType {
   /// The element type of a code such as `f4`, or nil if checkpoints have none such.
   static func type(of code: String) -> ElementType? { codes.first { $0.1 == code }?.0 }
 
+  /// True if NumPy has a name for the type.
+  static func isExact(_ type: ElementType) -> Bool { codes.contains { $0.0 == type } }
+
   /// How elements of a type are described: `<f4`. A type that NumPy lacks is bytes without a meaning, `<V2` for BF16, as
   /// NumPy itself writes it. Nil for packed types.
   static func description(of type: ElementType) -> String? {
