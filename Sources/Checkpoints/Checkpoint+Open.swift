@@ -24,10 +24,11 @@ extension Checkpoint {
       return try openSafetensors(at: path)
     }
     if name.hasSuffix(".gguf") { return try openGGUF(at: path) }
+    if name.hasSuffix(".npz") { return try openNPZ(at: path, options: options) }
     if name.hasSuffix(".npy") { return try openNPY(at: path, options: options) }
     throw EmbedFuseError(
       .missingInput,
-      "is no kind of file that can be read: .safetensors, .safetensors.index.json, .h5, .hdf5, .gguf, .npy",
+      "is no kind of file that can be read: .safetensors, .safetensors.index.json, .h5, .hdf5, .gguf, .npy, .npz",
       path: path, remedy: "name a model directory or one of these files")
   }
 }

@@ -23,6 +23,87 @@ extension Checkpoint {
   }
 }
 
+extension Checkpoint {
+  /// Opens a `.npz` file: a tensor for each array, under its key. Arrays may be stored or deflated.
+  ///
+  /// Other entries are not arrays to NumPy either, and left out with a note, except for the manifest of embedfuse.
+  ///
+  /// - Throws: `EmbedFuseError`: missing input if it isn't there; bad data for what the formats forbid, listing every
+  ///   array that a checkpoint can't hold.
+  public static func openNPZ(
+    at path: String, options: OpeningOptions = OpeningOptions()
+  ) throws(EmbedFuseError) -> Checkpoint {
+    let file = try InputFile(path)
+    let archive = try ZipArchive(file)
+    var tensors: [(offset: Int, tensor: StoredTensor)] = []
+    var metadata: [String: String] = [:]
+    var ignored: [String] = []
+    var failures: [EmbedFuseError] = []
+    var names: Set<String> = []
+    for entry in archive.entries {
+      if entry.name.hasSuffix(".npy") {
+        do throws(EmbedFuseError) {
+          guard names.insert(entry.name).inserted else {
+            throw EmbedFuseError(
+              .badData, "has another name that Unicode takes for the same", path: path,
+              tensor: String(entry.name.dropLast(".npy".count)))
+          }
+          tensors.append((entry.dataOffset, try tensor(entry, of: archive, options: options)))
+        } catch {
+          failures.append(error)
+        }
+      } else if entry.name == CompanionFiles.manifest {
+        let bytes = try archive.contents(of: entry, limit: 256 << 20)
+        metadata["embedfuse"] = String(decoding: bytes, as: UTF8.self)
+      } else if !entry.name.hasSuffix("/") {
+        ignored.append(entry.name)
+      }
+    }
+    guard failures.isEmpty else { throw EmbedFuseError(listing: failures, path: path) }
+    guard !tensors.isEmpty || archive.entries.isEmpty else {
+      throw EmbedFuseError(
+        .badData, "is a zip archive without NumPy arrays (entries that end in .npy)", path: path,
+        remedy: "name a file that numpy.savez has written")
+    }
+    return Checkpoint(
+      path: path, format: .numpy, tensors: tensors.sorted { $0.offset < $1.offset }.map(\.tensor),
+      metadata: metadata, files: [(path, file.byteCount)],
+      notes: ignored.isEmpty
+        ? [] : ["\(path.printable): entries that are no arrays are ignored: \(ignored.printableList)"])
+  }
+
+  /// The tensor that an entry holds.
+  private static func tensor(
+    _ entry: ZipEntry, of archive: ZipArchive, options: OpeningOptions
+  ) throws(EmbedFuseError) -> StoredTensor {
+    let name = String(entry.name.dropLast(".npy".count))
+    let path = archive.file.path
+    let source = archive.source(of: entry)
+    let header = try NumPyHeader(
+      NumPyHeader.Place(path: path, name: name), byteCount: entry.byteCount,
+      exactType: ElementType(name: entry.comment) ?? (options.readsVoidPairsAsBFloat16 ? .bf16 : nil)
+    ) { range throws(EmbedFuseError) in
+      try source.bytes(range)
+    }
+    let values = archive.storage(of: entry, from: header.dataOffset, elementType: header.elementType)
+    return try header.tensor(named: name, values: values, path: path)
+  }
+}
+
+extension EmbedFuseError {
+  /// One error for several of one file.
+  fileprivate init(listing failures: [EmbedFuseError], path: String) {
+    self = failures[0]
+    guard failures.count > 1 else { return }
+    let lines = failures.prefix(20).map { "\(($0.tensor ?? "").printable): \($0.problem)" }
+    self.init(
+      failures[0].code,
+      "\(failures.count) arrays can't be read:\n  " + lines.joined(separator: "\n  ")
+        + (failures.count > 20 ? "\n  and \(failures.count - 20) more" : ""), path: path,
+      remedy: failures[0].remedy)
+  }
+}
+
 extension NumPyHeader {
   /// The tensor whose elements stand in `values` as the header says.
   func tensor(

@@ -40,7 +40,8 @@ extension ZipDirectory {
     }
     let nameLength = Int(span.littleEndian(UInt16.self, at: start + 28))
     let extraLength = Int(span.littleEndian(UInt16.self, at: start + 30))
-    let end = start + 46 + nameLength + extraLength + Int(span.littleEndian(UInt16.self, at: start + 32))
+    let commentStart = start + 46 + nameLength + extraLength
+    let end = commentStart + Int(span.littleEndian(UInt16.self, at: start + 32))
     guard end <= byteCount else {
       throw refuse("an entry of the zip archive's directory goes beyond it", at: offset + start)
     }
@@ -68,8 +69,10 @@ extension ZipDirectory {
         header: span.littleEndian(UInt32.self, at: start + 42),
         extra: span.extracting(extraStart..<extraStart + extraLength))
     else { throw refuse("the sizes of the entry \(name.printable) don't fit the file", at: offset + start) }
+    let comment = String(validating: Array(copying: span.extracting(commentStart..<end)), as: UTF8.self)
     return try checked(
-      name, nameBytes, method, flags, sizes, checksum: span.littleEndian(UInt32.self, at: start + 16))
+      name, nameBytes, method, flags, sizes, checksum: span.littleEndian(UInt32.self, at: start + 16),
+      comment: comment ?? "")
   }
 
   /// The three numbers of an entry that may be too wide for its record.
@@ -106,7 +109,7 @@ extension ZipDirectory {
   /// The entry, if its local header says the same and its data stand before the directory.
   private func checked(
     _ name: String, _ nameBytes: [UInt8], _ method: ZipEntry.Method, _ flags: UInt16, _ sizes: Sizes,
-    checksum: UInt32
+    checksum: UInt32, comment: String
   ) throws(EmbedFuseError) -> ZipEntry {
     let shown = name.printable
     guard sizes.header <= offset - 30 - nameBytes.count else {
@@ -156,6 +159,7 @@ extension ZipDirectory {
     }
     return ZipEntry(
       name: name, method: method, checksum: checksum, compressedByteCount: sizes.compressed,
-      byteCount: sizes.byteCount, headerOffset: sizes.header, dataOffset: dataOffset)
+      byteCount: sizes.byteCount, headerOffset: sizes.header, dataOffset: dataOffset,
+      comment: comment)
   }
 }

@@ -23,4 +23,6 @@ struct ZipEntry: Sendable {
   let headerOffset: Int
   /// The archive's byte at which its data starts.
   let dataOffset: Int
+  /// The remark that the directory makes on it; empty for none, and for one that is no UTF-8.
+  let comment: String
 }
