@@ -28,6 +28,17 @@ struct RecipeDraft {
     }
   }
 
+  /// A model for which neither itself nor all of its slices give a weight.
+  var modelWithoutWeight: String? {
+    models.indices.first { k in
+      guard modelParameters[k]["weight"] == nil else { return false }
+      let sources = slices.flatMap { slice in
+        slice.sources.filter { $0.model == k }.map { $0.parameters["weight"] ?? slice.parameters["weight"] }
+      }
+      return sources.isEmpty || sources.contains { $0 == nil }
+    }.map { models[$0] }
+  }
+
   /// True if the path is listed already.
   func contains(_ path: String) -> Bool { models.contains(path) || (path == base && listedBase != nil) }
 

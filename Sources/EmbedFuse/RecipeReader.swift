@@ -129,6 +129,13 @@ struct RecipeReader {
       throw error(slices.line, "the recipe has both models and slices", remedy: "keep one of the two")
     }
     try draft.takeBaseAsIngredient(type: type, isMergekits: isMergekits)
+    if isMergekits, type.description.parameter(named: "weight") != nil, shared["weight"] == nil,
+      let path = draft.modelWithoutWeight
+    {
+      throw error(
+        document.line, "the model \(path.printable) has no weight, which mergekit's recipes must give",
+        remedy: "add 'parameters: {weight: 1.0}' to it, or to the document for all models")
+    }
     var recipe = Recipe(models: draft.models)
     recipe.base = draft.base
     recipe.slices = draft.slices

@@ -114,15 +114,16 @@ struct TensorAssembly {
       paths: models.map { recipe.models[$0.model!] }
     ).resolve()
     let values = resolved.reduce(into: [String: [Double]]()) { $0[$1.name] = $1.values }
+    let outputType = recipe.elementType ?? outputType(of: ingredients, reference: type)
     let context = TensorContext(
       index: index, name: name, shape: stored.info.shape, layer: layer, depth: depth,
-      priors: values["weight"] ?? models.map { _ in 1 }, parameters: values)
+      priors: values["weight"] ?? models.map { _ in 1 }, parameters: values,
+      isDoublePrecision: ([outputType] + models.map { $0.tensor!.info.elementType }).contains(.f64))
     try method.validate(context)
     index += 1
     let read = ingredients.filter { $0.model != nil || $0.input > 0 || readsBase || offset == 0 }
     return PlannedTensor(
-      info: try info(name, stored, as: recipe.elementType ?? outputType(of: ingredients, reference: type)),
-      making: .fuse(context),
+      info: try info(name, stored, as: outputType), making: .fuse(context),
       sources: read.map { PlannedTensor.Source(input: $0.input, tensor: $0.tensor!) },
       hasBase: readsBase && offset == 1, models: models.map { $0.model! }, parameters: resolved)
   }

@@ -18,11 +18,13 @@ public struct TensorContext: Sendable {
   public let priors: [Double]
   /// The other parameters by name: one number, or one for each model.
   public let parameters: [String: [Double]]
+  /// True if some of the inputs or the output are stored in binary64.
+  public let isDoublePrecision: Bool
 
   /// A tensor at `index` of the model, with one prior for each model.
   public init(
     index: Int, name: String, shape: Shape, layer: String, depth: Double? = nil, priors: [Double],
-    parameters: [String: [Double]] = [:]
+    parameters: [String: [Double]] = [:], isDoublePrecision: Bool = false
   ) {
     self.index = index
     self.name = name
@@ -32,6 +34,7 @@ public struct TensorContext: Sendable {
     self.depth = depth
     self.priors = priors
     self.parameters = parameters
+    self.isDoublePrecision = isDoublePrecision
   }
 
   /// The number of models that are fused here.

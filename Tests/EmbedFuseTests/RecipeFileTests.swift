@@ -49,6 +49,7 @@ import Testing
         - model: a/
           parameters: {weight: 1.0, density: 0.3}
         - model: {model: {path: b/}}
+          parameters: {weight: 1}
       parameters: {normalize: yes, int8_mask: true}
       dtype: float32
       out_dtype: bfloat16
@@ -86,22 +87,23 @@ import Testing
     ("method: soup", "line 1: the recipe has neither models nor slices", ""),
     ("models: [a]", "line 1: the recipe names no method", ""),
     (
-      "method: soup\nmerge_method: linear\nmodels: [a]", "line 2: 'method' and 'merge_method' are the same",
+      "method: soup\nmerge_method: linear\nparameters: {weight: 1}\nmodels: [a]", "line 2: 'method' and 'merge_method' are the same",
       ""
     ),
     ("method: soup\nmodels: [a]\ndtype: int8", "line 3: 'int8' is no element type that can be fused", ""),
     ("method: soup\nmodels: [a]\nmissing: keep", "line 3: missing is 'keep'", "error, base, drop"),
+    ("merge_method: ties\nbase_model: b\nmodels: [a]", "line 1: the model a has no weight", "weight: 1.0"),
     (
-      "merge_method: linear\nmodels: [a]\ntokenizer_source: union",
-      "line 3: the union of tokenizers is not supported", ""
+      "merge_method: linear\nparameters: {weight: 1}\nmodels: [a]\ntokenizer_source: union",
+      "line 4: the union of tokenizers is not supported", ""
     ),
     (
-      "merge_method: linear\nmodels: [a]\ntokenizer: {source: base, tokens: {x: {source: a}}}",
-      "line 3: 'tokens' is not supported", ""
+      "merge_method: linear\nparameters: {weight: 1}\nmodels: [a]\ntokenizer: {source: base, tokens: {x: {source: a}}}",
+      "line 4: 'tokens' is not supported", ""
     ),
     (
-      "merge_method: linear\nmodels: [a]\nchat_template: chatml",
-      "line 3: a chat template of one's own is not supported", ""
+      "merge_method: linear\nparameters: {weight: 1}\nmodels: [a]\nchat_template: chatml",
+      "line 4: a chat template of one's own is not supported", ""
     ),
     (
       "merge_method: linear\nexperts: []\nmodels: [a]",

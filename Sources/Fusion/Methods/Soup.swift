@@ -87,7 +87,7 @@ public struct Soup: FusionMethod {
     let normalize = tensor.flag("normalize")
     let coefficients = tile.hasBase ? [0] + tensor.priors : tensor.priors
     let divisor = normalize ? tensor.priors.reduce(0, +) : 1
-    if followsMergekit {
+    if followsMergekit && !tensor.isDoublePrecision {
       singlePrecisionMean(
         of: inputs, tile.layout, coefficients: coefficients, divisor: divisor, into: &target)
     } else {
