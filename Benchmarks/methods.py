@@ -109,7 +109,7 @@ def main():
                     output.unlink(missing_ok=True)
                 ours.append(run([arguments.embedfuse, "merge", path, "-o", work / "ours.safetensors", "--no-sync", "-q"]))
                 if METHODS[name][4]:
-                    theirs.append(run([arguments.mergekit, path, work / "theirs", "-q"]))
+                    theirs.append(run([arguments.mergekit, path, work / "theirs"]))
             median = lambda values: statistics.median(values)
             row = [f"`{name}`", f"{median([s for s, _ in ours]):.2f}"]
             if theirs:
