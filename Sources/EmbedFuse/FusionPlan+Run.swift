@@ -14,6 +14,8 @@ public struct FusionResult: Sendable {
   public let bytesRead: Int
   /// Bytes of tensors written, before compression.
   public let bytesWritten: Int
+  /// The models that were fused, in order.
+  public let models: [String]
   /// The share of the whole weight that each model was given, in the order of the models.
   public let weightShares: [Double]
   /// What should be told.
@@ -122,7 +124,7 @@ extension FusionPlan {
       path: path, fusedTensors: tensors.count { $0.context != nil },
       copiedTensors: tensors.count { $0.context == nil },
       bytesRead: progress.completedBytes, bytesWritten: tensors.reduce(0) { $0 + $1.info.byteCount },
-      weightShares: report.shares, notes: notes + report.warnings, manifest: manifest)
+      models: recipe.models, weightShares: report.shares, notes: notes + report.warnings, manifest: manifest)
   }
 
   /// What the engine makes.

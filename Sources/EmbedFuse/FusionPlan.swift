@@ -7,7 +7,7 @@ import TensorCore
 /// Making a plan opens the inputs and reads their headers and configuration, but no tensor. All that doesn't fit
 /// is found and listed together.
 public struct FusionPlan: Sendable {
-  /// The recipe.
+  /// The recipe, with the checkpoints that it selects.
   public let recipe: Recipe
   /// The inputs in order, the base first if there is one.
   public let inputs: [ModelSource]
@@ -61,6 +61,7 @@ public struct FusionPlan: Sendable {
 
   /// The plan of a recipe, with the inputs of another that has opened them.
   private init(_ recipe: Recipe, sharing other: FusionPlan?) throws(EmbedFuseError) {
+    let (recipe, selected) = try recipe.selectingCheckpoints()
     let method = try recipe.method.method()
     try Self.check(recipe, method: method)
     self.recipe = recipe
@@ -73,7 +74,7 @@ public struct FusionPlan: Sendable {
     let readsBase =
       recipe.base != nil && (space != .weights || method.needsBase || recipe.nonFinite == .base)
     let alignment = try InputAlignment(recipe: recipe, inputs: inputs)
-    notes = alignment.notes
+    notes = selected + alignment.notes
     carried = alignment.rows.filter { !$0.sources[0]!.info.elementType.isFusable }.map(\.sources)
     let assembly = TensorAssembly(recipe: recipe, rows: alignment.rows, method: method, readsBase: readsBase)
     tensors = try assembly.tensors()

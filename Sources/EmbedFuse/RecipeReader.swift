@@ -26,7 +26,7 @@ struct RecipeReader {
   static let documentKeys: [String] = [
     "name", "base", "base_model", "models", "slices", "modules", "method", "merge_method", "parameters",
     "dtype", "out_dtype", "missing", "nonfinite", "config_from", "tokenizer_source", "tokenizer",
-    "chat_template", "fisher", "seed", "output", "outputs",
+    "chat_template", "fisher", "seed", "output", "outputs", "select",
   ]
   /// The keys of an entry of `outputs`.
   static let outputKeys = ["path", "method", "merge_method", "parameters", "models", "dtype", "seed", "grid"]
@@ -143,6 +143,7 @@ struct RecipeReader {
       recipe.modelParameters = draft.modelParameters
     }
     recipe.companions = try texts(entries["fisher"], "fisher")
+    recipe.selection = try selection(entries["select"])
     recipe.promotesTypes = isMergekits
     recipe.elementType = try elementType(entries["dtype"])
     if let type = try elementType(entries["out_dtype"]) {
@@ -214,6 +215,15 @@ struct RecipeReader {
       result.append(text)
     }
     return result
+  }
+
+  private func selection(
+    _ entry: (line: Int, value: RecipeNode)?
+  ) throws(EmbedFuseError) -> CheckpointSelection? {
+    guard let text = try text(entry, "select") else { return nil }
+    do { return try CheckpointSelection(text) } catch {
+      throw self.error(entry!.line, error.problem, remedy: error.remedy)
+    }
   }
 
   private func number(

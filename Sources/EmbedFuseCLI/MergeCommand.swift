@@ -79,9 +79,7 @@ struct MergeCommand: AsyncParsableCommand {
       let values = results.map { $0.json(seconds: seconds) }
       Console.print((values.count == 1 ? values[0] : .array(values)).prettyText)
     } else if !quiet {
-      for (result, output) in zip(results, request.outputs) {
-        Summary.print(result, models: output.recipe.models, seconds: seconds)
-      }
+      for result in results { Summary.print(result, seconds: seconds) }
     }
   }
 
@@ -107,12 +105,13 @@ struct MergeCommand: AsyncParsableCommand {
 
 /// What a merge prints when it is done.
 enum Summary {
-  static func print(_ result: FusionResult, models: [String], seconds: Double) {
+  static func print(_ result: FusionResult, seconds: Double) {
     for note in result.notes { Console.error("note: \(note)") }
     Console.error(
       "\(result.path.printable): \(result.fusedTensors) tensors fused, \(result.copiedTensors) carried over, "
         + "\(Readable.bytes(result.bytesRead)) read, \(Readable.bytes(result.bytesWritten)) of tensors written "
         + "in \(Readable.decimal(seconds, places: 2)) s")
+    let models = result.models
     guard result.weightShares.count == models.count else { return }
     let width = models.map(\.count).max() ?? 0
     for (model, share) in zip(models, result.weightShares) {

@@ -80,6 +80,14 @@ struct RecipeOptions: ParsableArguments {
     help: "Take configuration and tokenizer files from another input, named as on the command line.")
   var configFrom: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Which checkpoints of a training run's directory to fuse: last:3, best:eval_METRIC:3, steps:500,1000.",
+      discussion:
+        "Each is one fine-tune. Which end of a metric is best is inferred; add :min or :max to say it.",
+      valueName: "which"))
+  var select: String?
+
   @Flag(help: "Warn of keys that a recipe shouldn't have, instead of refusing it.")
   var lenient = false
 
@@ -94,6 +102,7 @@ struct RecipeOptions: ParsableArguments {
       ("--granularity", granularity != nil), ("--magnitude", magnitude != nil), ("--power", power != nil),
       ("--balance", balance != nil), ("--lambda", lambda != nil), ("--weights", weights != nil),
       ("--set", !settings.isEmpty), ("--fisher", !fisher.isEmpty), ("--config-from", configFrom != nil),
+      ("--select", select != nil),
     ]
     if let option = conflicting.first(where: \.isGiven)?.option {
       throw EmbedFuseError(
@@ -124,17 +133,19 @@ struct RecipeOptions: ParsableArguments {
           remedy: "name one of: \(inputs.map(\.printable).joined(separator: ", "))")
       }
     }
-    if let weights, weights.values.count != models.count {
+    if let weights, weights.values.count != models.count, select == nil {
       throw EmbedFuseError(
         .usage, "--weights gives \(weights.values.count) weights for \(models.count) models",
         remedy: "give one weight for each model, in the order of the models")
     }
     let (method, modelParameters) = try methodSettings()
-    return Recipe(
+    var recipe = Recipe(
       base: base, models: models, method: method,
       weights: weights?.values.map { TensorValue($0) } ?? [], modelParameters: modelParameters,
       companions: fisher, elementType: dtype, missing: missing ?? .error, nonFinite: nonFinite ?? .error,
       configFrom: source)
+    if let select { recipe.selection = try CheckpointSelection(select) }
+    return recipe
   }
 
   /// The method with what all models share, and what each has of its own.

@@ -90,7 +90,8 @@ import Testing
   }
 
   @Test(arguments: [
-    (["zero_to_fp32.py", "latest"], "DeepSpeed"), (["checkpoint-2/x", "checkpoint-10/x"], "checkpoint-10"),
+    (["zero_to_fp32.py", "latest"], "DeepSpeed"),
+    (["checkpoint-2/x", "checkpoint-10/x"], "checkpoint-10"),
     (["adapter_config.json", "adapter_model.safetensors"], "LoRA adapter"),
     (["__0_0.distcp"], "dcp_to_torch"),
   ]) func adviseAboutDirectoriesOfOtherKinds(files: [String], advice: String) throws {

@@ -177,7 +177,7 @@ extension ModelSource {
       path: path, format: .safetensors, tensors: tensors, aliases: aliases, modules: modules,
       transformerFolder: folders[0], companions: try CompanionFiles.list(in: path),
       ownFiles: CompanionFiles.own(in: path), weightFiles: files,
-      notes: notes,
+      notes: notes + TrainingRun.finalModelNotes(path),
       metadata: metadata)
   }
 }

@@ -31,12 +31,14 @@ enum WeightFiles {
     let names = try FilePath.names(in: folder)
     let loose = names.filter { $0.hasSuffix(".safetensors") && !$0.hasPrefix("adapter_") }
     if loose.count == 1 { return Found(path: FilePath.join(folder, loose[0]), notes: []) }
+    if let state = try ShardedState.deepSpeedWeights(in: folder, names: names) { return state }
+    if let error = ShardedState.distributed(in: folder, names: names) { throw error }
     if let foreign = names.first(where: isForeignWeights) { throw foreignWeights(foreign, in: folder) }
     guard required else { return nil }
     throw EmbedFuseError(
       .missingInput,
       "the directory holds no weights: neither model.safetensors nor model.safetensors.index.json",
-      path: folder, remedy: advice(for: names))
+      path: folder, remedy: advice(for: folder))
   }
 
   /// True if a folder holds the weights of a whole model under one of their usual names.
@@ -48,30 +50,21 @@ enum WeightFiles {
   }
 
   private static func isForeignWeights(_ name: String) -> Bool {
-    name.hasPrefix("pytorch_model") || name == "tf_model.h5"
-      || name == "flax_model.msgpack" || name.hasSuffix(".distcp")
+    name.hasPrefix("pytorch_model") || name == "tf_model.h5" || name == "flax_model.msgpack"
   }
 
   private static func foreignWeights(_ name: String, in folder: String) -> EmbedFuseError {
-    let remedy =
-      if name.hasSuffix(".distcp") {
-        "convert it first: python -m torch.distributed.checkpoint.format_utils dcp_to_torch DIR out.pt"
-      } else {
-        "save the model as safetensors first (save_pretrained does so by default)"
-      }
-    return EmbedFuseError(
+    EmbedFuseError(
       .missingInput, "holds its weights as \(name.printable); safetensors and .h5 can be read", path: folder,
-      remedy: remedy)
+      remedy: "save the model as safetensors first (save_pretrained does so by default)")
   }
 
-  private static func advice(for names: [String]) -> String {
-    if names.contains("zero_to_fp32.py") || names.contains("latest") {
-      return "this looks like a DeepSpeed checkpoint: run its zero_to_fp32.py first"
+  private static func advice(for folder: String) -> String {
+    guard let run = TrainingRun(at: folder) else {
+      return "name the directory that holds the model, or a weights file"
     }
-    let checkpoints = names.filter { $0.hasPrefix("checkpoint-") }
-    if let last = checkpoints.max(by: { ($0.count, $0) < ($1.count, $1) }) {
-      return "this looks like a training run: name one of its checkpoints, for example \(last.printable)"
-    }
-    return "name the directory that holds the model, or a weights file"
+    let last = run.checkpoints[run.checkpoints.count - 1].step
+    return
+      "it is a training run with the checkpoints \(run.stepList): choose with --select last:3, best:eval_METRIC or steps:\(last), or name one, such as \(FilePath.join(folder, "checkpoint-\(last)").printable)"
   }
 }
