@@ -1,7 +1,7 @@
 import CKernels
 
 /// Adds scale·L·R to some rows and columns of a matrix, in place. Every element's sum is taken over the rank in
-/// ascending order.
+/// ascending order; where it is 0 the element stays as it is, -0 too.
 ///
 /// - Parameters:
 ///   - left: L, row-major: `rank` values for each row concerned.

@@ -93,7 +93,8 @@ public enum ScalarReference {
   public static func addProduct(_ left: [Double], _ right: [Double], scale: Double, to value: Double)
     -> Double
   {
-    value + scale * zip(left, right).reduce(0.0) { $0 + $1.0 * $1.1 }
+    let sum = zip(left, right).reduce(0.0) { $0 + $1.0 * $1.1 }
+    return sum == 0 ? value : value + scale * sum
   }
 
   /// Adds values to eight lanes, element i to lane i mod 8.

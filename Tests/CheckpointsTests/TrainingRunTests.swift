@@ -69,7 +69,7 @@ import Testing
 
   @Test(arguments: [
     ("\"best_metric\": 0.1, \"best_global_step\": 30, ", 30),
-    ("\"best_metric\": 0.9, \"best_model_checkpoint\": \"/home/x/out/checkpoint-10\", ", 10),
+    ("\"best_metric\": 0.9, \"best_model_checkpoint\": \"/data/x/out/checkpoint-10\", ", 10),
     ("\"best_metric\": 0.9, \"best_model_checkpoint\": \"C:\\\\out\\\\checkpoint-10\", ", 10),
     // In the middle it says nothing, and neither does a value of another metric.
     ("\"best_metric\": 0.5, \"best_global_step\": 20, ", 10),

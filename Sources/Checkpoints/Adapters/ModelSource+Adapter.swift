@@ -129,7 +129,8 @@ private struct AdapterMerging {
       path: adapter.path, format: adapter.checkpoint.format, tensors: tensors, aliases: base.aliases,
       modules: adapter.modules.isEmpty ? base.modules : adapter.modules,
       transformerFolder: adapter.modules.isEmpty ? base.transformerFolder : adapter.transformerFolder,
-      companions: companions, ownFiles: [], weightFiles: files, notes: adapter.notes + baseNote + TrainingRun.finalModelNotes(adapter.path),
+      companions: companions, ownFiles: [], weightFiles: files,
+      notes: adapter.notes + baseNote + TrainingRun.finalModelNotes(adapter.path),
       metadata: [:], cacheBytes: FactorCache.byteCount(ofFactors: factors))
   }
 
