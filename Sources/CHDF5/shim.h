@@ -123,7 +123,7 @@ static inline herr_t ef_h5_write_text(hid_t object, const char *name, const char
 }
 
 /// Attaches unsigned 64-bit integers.
-static inline herr_t ef_h5_write_extents(hid_t object, const char *name, const uint64_t *values, hsize_t count) {
+static inline herr_t ef_h5_write_integers(hid_t object, const char *name, const uint64_t *values, hsize_t count) {
   hid_t space = H5Screate_simple(1, &count, NULL), attribute = -1;
   herr_t status = -1;
   if (space >= 0)
@@ -353,20 +353,29 @@ static inline char *ef_h5_read_text(hid_t object, const char *name, size_t limit
   return text;
 }
 
-/// Up to `capacity` unsigned integers of an attribute; the number of them, or -1 where there are none or more.
-static inline int64_t ef_h5_read_extents(hid_t object, const char *name, uint64_t *values, hsize_t capacity) {
+/// How many integers an attribute holds, or -1 where there is none of integers.
+static inline int64_t ef_h5_count_integers(hid_t object, const char *name) {
   if (H5Aexists(object, name) <= 0) return -1;
   hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
   if (attribute < 0) return -1;
   hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
-  hssize_t count = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
-  int64_t result = -1;
-  if (type >= 0 && H5Tget_class(type) == H5T_INTEGER && count >= 0 && (hsize_t)count <= capacity &&
-      H5Aread(attribute, H5T_NATIVE_UINT64, values) >= 0)
-    result = (int64_t)count;
+  int64_t result = type >= 0 && space >= 0 && H5Tget_class(type) == H5T_INTEGER
+                       ? (int64_t)H5Sget_simple_extent_npoints(space) : -1;
   if (type >= 0) H5Tclose(type);
   if (space >= 0) H5Sclose(space);
   H5Aclose(attribute);
   return result;
+}
+
+/// Reads the integers of an attribute, which must be exactly `count`.
+static inline herr_t ef_h5_read_integers(hid_t object, const char *name, uint64_t *values, hsize_t count) {
+  hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
+  if (attribute < 0) return -1;
+  hid_t space = H5Aget_space(attribute);
+  herr_t status = space >= 0 && H5Sget_simple_extent_npoints(space) == (hssize_t)count
+                      ? H5Aread(attribute, H5T_NATIVE_UINT64, values) : -1;
+  if (space >= 0) H5Sclose(space);
+  H5Aclose(attribute);
+  return status;
 }
 #endif

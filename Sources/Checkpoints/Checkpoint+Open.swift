@@ -9,6 +9,14 @@ public struct OpeningOptions: Sendable, Hashable {
   /// Take NumPy arrays of two bytes without a meaning (`V2`) for BF16, which NumPy saves so.
   public var readsVoidPairsAsBFloat16 = false
 
+  /// The checkpoint to which files of differences are stored; nil to look for it where they say.
+  public var deltaBase: String?
+  /// True if no values will be read: a file of differences then needs no base.
+  public var describing = false
+
+  /// The defaults, to describe a checkpoint or to read it.
+  public init(describing: Bool) { self.describing = describing }
+
   /// The defaults: the one state dict that is there; unknown names in pickles are inert.
   public init() {}
 }

@@ -89,6 +89,6 @@ public struct FusionManifest: Sendable, Hashable {
   /// A path as given, but of an absolute one only the last component: the manifest must not tell about the
   /// machine.
   static func portable(_ path: String) -> String {
-    path.hasPrefix("/") ? FilePath.name(of: path) : path
+    FilePath.portable(path)
   }
 }

@@ -26,8 +26,8 @@ struct FusionOutput: Sendable {
   ///
   /// `manifest` is the manifest with digests yet unknown: a safetensors file reserves room for it in its header.
   init(
-    _ plan: FusionPlan, publication: Publication, options: OutputOptions, workers: Int,
-    manifest: FusionManifest
+    _ plan: FusionPlan, publication: Publication, options: OutputOptions, deltaBase: DeltaBase?,
+    workers: Int, manifest: FusionManifest
   ) throws(EmbedFuseError) {
     self.publication = publication
     let infos = plan.tensors.map(\.info)
@@ -55,7 +55,8 @@ struct FusionOutput: Sendable {
       target = .hdf5(
         try HDF5Writer(
           creating: publication.stagingPath, tensors: infos, metadata: ["format": "pt"],
-          compression: options.compressionLevel.map { .level($0) } ?? .weights, heldBack: 2 * workers))
+          compression: options.compressionLevel.map { .level($0) } ?? .weights, heldBack: 2 * workers,
+          relativeTo: deltaBase))
     }
   }
 

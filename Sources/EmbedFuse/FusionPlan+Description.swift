@@ -122,6 +122,7 @@ extension ModelSource {
     return [
       "path": .string(path),
       "format": .string(format.rawValue),
+      "relative_to": relativeTo.map { .string($0) } ?? .null,
       "metadata": .object(strings),
       "aliases": .object(tied),
       "modules": .array(modules.map { ["path": .string($0.path), "type": .string($0.type)] }),

@@ -61,6 +61,7 @@ extension FusionPlan {
     for (plan, path) in zip(plans, paths) {
       publications.append(try plan.publication(to: path, among: paths, options: options))
     }
+    let deltaBase = try options.deltaBase(of: paths)
     let workers = try workerCount(plans, options, kinds: paths.map(OutputKind.init(path:)))
     let reportPublication = try plans[0].reportPublication(options, output: paths[0])
     let pool = WorkerPool(width: workers)
@@ -77,7 +78,8 @@ extension FusionPlan {
       let placeholder = FusionManifest(plan, digests: .init(placeholdersFor: plan), files: files.last!)
       outputs.append(
         try FusionOutput(
-          plan, publication: publication, options: options, workers: workers, manifest: placeholder))
+          plan, publication: publication, options: options, deltaBase: deltaBase, workers: workers,
+          manifest: placeholder))
     }
     let findings = try await engine.fuse(into: outputs.map(\.writer))
     var results: [FusionResult] = []
@@ -194,7 +196,8 @@ extension FusionPlan {
     // The output run. A chunk of HDF5 also stands in its planes, as a frame, and in two that wait; chunks grow with
     // a tensor, so that it has no more than 1500, by doubling.
     let largest = tensors.lazy.map(\.info.byteCount).max() ?? 0
-    let run = kind == .hdf5 ? 8 * max(1 << 20, largest / 750) : 1 << 20
+    // With a base there are the differences and a block of the base besides.
+    let run = kind == .hdf5 ? 10 * max(1 << 20, largest / 750) : 1 << 20
     return tiles + run
   }
 

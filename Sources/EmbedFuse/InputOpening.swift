@@ -45,6 +45,7 @@ struct InputOpening {
       // A step may take those before it.
       var inner = recipe.steps[place].recipe
       inner.steps = Array(recipe.steps[..<place])
+      inner.opening = recipe.opening
       let step = FusionStep(try FusionPlan(inner))
       steps.append(step)
       return step.source(named: name)
@@ -52,7 +53,7 @@ struct InputOpening {
     if let (model, adapter) = ModelReference.parts(of: name, steps: recipe.steps.map(\.name)) {
       return try source(model, isBase: isBase).applying(adapter: adapter)
     }
-    guard Adapter.isAdapter(at: name) else { return try ModelSource.open(name) }
+    guard Adapter.isAdapter(at: name) else { return try ModelSource.open(name, options: recipe.opening) }
     guard let base, !isBase else {
       throw EmbedFuseError(
         .usage,

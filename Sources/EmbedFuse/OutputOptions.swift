@@ -3,7 +3,7 @@ import Glibc
 import TensorCore
 
 /// How a fusion is carried out and written: nothing here changes the values of the output, only
-/// `maximumShardBytes` and `compressionLevel` its files.
+/// `maximumShardBytes`, `compressionLevel` and `relativeTo` its files.
 public struct OutputOptions: Sendable {
   /// True to replace what stands at the output's path, when the new one is whole.
   public var overwrite: Bool
@@ -17,13 +17,16 @@ public struct OutputOptions: Sendable {
   public var maximumShardBytes: Int
   /// The zstd level of an HDF5 output; nil for the settings made for weights.
   public var compressionLevel: Int?
+  /// The checkpoint to whose tensors an HDF5 output stores the differences; nil to store values. Reading needs it.
+  public var relativeTo: String?
   /// Where to write the magnitudes and weights of every group as JSON; nil for nowhere.
   public var weightsReport: String?
 
   /// The product's defaults: 512 MiB, a worker a core, shards of 5 GB, flushed, nothing replaced.
   public init(
     overwrite: Bool = false, synchronize: Bool = true, memory: Int = 512 << 20, threads: Int? = nil,
-    maximumShardBytes: Int = 5_000_000_000, compressionLevel: Int? = nil, weightsReport: String? = nil
+    maximumShardBytes: Int = 5_000_000_000, compressionLevel: Int? = nil, relativeTo: String? = nil,
+    weightsReport: String? = nil
   ) {
     self.overwrite = overwrite
     self.synchronize = synchronize
@@ -31,6 +34,7 @@ public struct OutputOptions: Sendable {
     self.threads = threads
     self.maximumShardBytes = maximumShardBytes
     self.compressionLevel = compressionLevel
+    self.relativeTo = relativeTo
     self.weightsReport = weightsReport
   }
 }
@@ -38,6 +42,29 @@ public struct OutputOptions: Sendable {
 extension OutputOptions {
   /// The workers wanted: as many as asked for, or one a core.
   var workers: Int { max(1, threads ?? Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+}
+
+extension OutputOptions {
+  /// The checkpoint to which outputs of these paths are stored; nil to store values.
+  ///
+  /// - Throws: usage if one of them can't be stored so, cannot create if one would replace that checkpoint; what
+  ///   `DeltaBase` throws.
+  public func deltaBase(of paths: [String]) throws(EmbedFuseError) -> DeltaBase? {
+    guard let relativeTo else { return nil }
+    for path in paths {
+      guard OutputKind(path: path) == .hdf5 else {
+        throw EmbedFuseError(
+          .usage, "only an .h5 output can be stored relative to another checkpoint", path: path,
+          remedy: "leave --relative-to out, or name the output .h5")
+      }
+      guard !FilePath.isSame(relativeTo, path), !FilePath.isWithin(relativeTo, path) else {
+        throw EmbedFuseError(
+          .cannotCreate, "the output is the checkpoint to which it is to be stored", path: path,
+          remedy: "without that checkpoint it could not be read: choose another name for the output")
+      }
+    }
+    return try DeltaBase(at: relativeTo)
+  }
 }
 
 /// The kinds of output, chosen by the path's ending.

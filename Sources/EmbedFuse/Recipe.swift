@@ -57,6 +57,9 @@ public struct Recipe: Sendable {
   /// Which checkpoints of the training runs among the models are meant; nil to take each model as it is.
   public var selection: CheckpointSelection?
 
+  /// How the inputs' files are read where there is a choice.
+  public var opening = OpeningOptions()
+
   /// Fusions that take the place of inputs: a base or model with such a name is not read from disk, but fused on the
   /// way. A step may take those before it.
   public var steps: [Step] = []

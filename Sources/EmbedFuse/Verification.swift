@@ -11,23 +11,31 @@ public struct Verification: Sendable {
     public let tensorCount: Int
     /// Other files whose content is as the manifest says.
     public let fileCount: Int
+    /// The checkpoint to which it is stored, as the file records it; nil if it is complete.
+    public let relativeTo: String?
     /// True if fusing again gave the same.
     public let reran: Bool
 
     /// The report for programs.
     public var json: JSON {
-      ["ok": true, "tensors": .number(tensorCount), "files": .number(fileCount), "reran": .bool(reran)]
+      [
+        "ok": true, "tensors": .number(tensorCount), "files": .number(fileCount), "reran": .bool(reran),
+        "relative_to": relativeTo.map { .string($0) } ?? .null,
+      ]
     }
   }
 
   private let source: ModelSource
   private let manifest: JSON
+  private let options: OpeningOptions
 
   /// Opens a fused checkpoint and its manifest.
   ///
+  /// - Parameter options: how it is read, and the inputs if it is to be fused again.
   /// - Throws: `EmbedFuseError`: missing input if there is no manifest; bad data if the checkpoint is damaged.
-  public init(of path: String) throws(EmbedFuseError) {
-    source = try ModelSource.open(path)
+  public init(of path: String, options: OpeningOptions = OpeningOptions()) throws(EmbedFuseError) {
+    self.options = options
+    source = try ModelSource.open(path, options: options)
     guard let bytes = try source.manifest() else {
       throw EmbedFuseError(
         .missingInput, "has no manifest, so there is nothing to check it against", path: path,
@@ -68,7 +76,8 @@ public struct Verification: Sendable {
     }
     try fail(problems, "is not what its manifest says", remedy: "copy it again, or fuse again")
     if rerun { try await runAgain(pool: pool) }
-    return Report(tensorCount: expected.count, fileCount: files.count, reran: rerun)
+    return Report(
+      tensorCount: expected.count, fileCount: files.count, relativeTo: source.relativeTo, reran: rerun)
   }
 
   private func fail(_ problems: [String], _ what: String, remedy: String) throws(EmbedFuseError) {
@@ -96,7 +105,9 @@ public struct Verification: Sendable {
 
   /// Fuses again and compares the digests of inputs, weights and output.
   private func runAgain(pool: WorkerPool) async throws {
-    let plan = try FusionPlan(try Recipe(manifest: manifest, path: source.path))
+    var recipe = try Recipe(manifest: manifest, path: source.path)
+    recipe.opening = options
+    let plan = try FusionPlan(recipe)
     var engine = try await plan.engine(pool: pool, progress: FusionProgress())
     let findings = try await engine.fuse(into: [DigestingWriter(tensors: plan.tensors.map(\.info))])[0]
     let digests = FusionManifest.Digests(plan, findings: findings)

@@ -13,7 +13,7 @@ struct InspectCommand: AsyncParsableCommand {
   var json = false
 
   func run() async throws {
-    let source = try ModelSource.open(path)
+    let source = try ModelSource.open(path, options: OpeningOptions(describing: true))
     guard !json else {
       Console.print(source.json.prettyText)
       return

@@ -38,6 +38,12 @@ struct MergeCommand: AsyncParsableCommand {
   var compressionLevel: Int?
 
   @Option(
+    name: .customLong("relative-to"),
+    help: ArgumentHelp(
+      "Store an .h5 as the differences to this checkpoint, which reading it needs.", valueName: "base"))
+  var relativeTo: String?
+
+  @Option(
     name: .customLong("weights-report"), help: "Write the magnitudes and weights of every group as JSON.")
   var weightsReport: String?
 
@@ -61,7 +67,7 @@ struct MergeCommand: AsyncParsableCommand {
     let options = OutputOptions(
       overwrite: force, synchronize: !noSync, memory: memory.bytes, threads: threads,
       maximumShardBytes: maximumShardSize.bytes, compressionLevel: compressionLevel,
-      weightsReport: weightsReport)
+      relativeTo: relativeTo, weightsReport: weightsReport)
     let clock = ContinuousClock()
     let start = clock.now
     let request = try recipe.request()

@@ -88,6 +88,8 @@ struct RecipeOptions: ParsableArguments {
       valueName: "which"))
   var select: String?
 
+  @OptionGroup var opening: OpeningArguments
+
   @Flag(help: "Warn of keys that a recipe shouldn't have, instead of refusing it.")
   var lenient = false
 
@@ -95,7 +97,9 @@ struct RecipeOptions: ParsableArguments {
   func request() throws -> RecipeFile {
     guard let path = models.first, path.hasSuffix(".yaml") || path.hasSuffix(".yml") else {
       guard !lenient else { throw EmbedFuseError(.usage, "--lenient is for recipe files") }
-      return RecipeFile(try recipe())
+      var recipe = try recipe()
+      recipe.opening = opening.options
+      return RecipeFile(recipe)
     }
     let conflicting: [(option: String, isGiven: Bool)] = [
       ("--base", base != nil), ("a second path", models.count > 1), ("--method", method != nil),
@@ -114,6 +118,7 @@ struct RecipeOptions: ParsableArguments {
     var file = try RecipeFile(
       path: path, lenient: lenient, followsMergekit: compat.map { $0 == .mergekit }, seed: seed)
     for index in file.outputs.indices {
+      file.outputs[index].recipe.opening = opening.options
       if let dtype { file.outputs[index].recipe.elementType = dtype }
       if let missing { file.outputs[index].recipe.missing = missing }
       if let nonFinite { file.outputs[index].recipe.nonFinite = nonFinite }

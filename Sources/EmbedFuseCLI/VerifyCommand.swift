@@ -9,6 +9,8 @@ struct VerifyCommand: AsyncParsableCommand {
   @Argument(help: "A fused checkpoint: directory, .safetensors or .h5.")
   var path: String
 
+  @OptionGroup var opening: OpeningArguments
+
   @Flag(help: "Fuse again from the inputs that the manifest names, writing nothing, and compare.")
   var rerun = false
 
@@ -22,15 +24,16 @@ struct VerifyCommand: AsyncParsableCommand {
   var json = false
 
   func run() async throws {
-    let (path, threads, rerun) = (path, threads, rerun)
+    let (path, threads, rerun, options) = (path, threads, rerun, opening.options)
     let report = try await Interruption.cancelling {
-      try await Verification(of: path).run(rerun: rerun, threads: threads)
+      try await Verification(of: path, options: options).run(rerun: rerun, threads: threads)
     }
     if json {
       Console.print(report.json.prettyText)
     } else if !quiet {
       Console.print(
         "\(path.printable): \(report.tensorCount) tensors and \(report.fileCount) files are as the manifest says"
+          + (report.relativeTo.map { "; stored as differences to \($0.printable)" } ?? "")
           + (report.reran ? "; fusing again from the inputs gives the same" : ""))
     }
   }

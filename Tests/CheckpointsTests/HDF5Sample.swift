@@ -55,11 +55,13 @@ struct HDF5Sample: Sendable {
   /// Writes them as a merge does: workers take the runs in order.
   func write(
     to path: String, threads: Int = 2, metadata: KeyValuePairs<String, String> = [:],
-    compression: ChunkCompression = .weights, files: [String: [UInt8]] = [:], heldBack: Int = 16
+    compression: ChunkCompression = .weights, files: [String: [UInt8]] = [:], heldBack: Int = 16,
+    relativeTo base: DeltaBase? = nil
   ) throws {
     try? FileManager.default.removeItem(atPath: path)
     let writer = try HDF5Writer(
-      creating: path, tensors: tensors, metadata: metadata, compression: compression, heldBack: heldBack)
+      creating: path, tensors: tensors, metadata: metadata, compression: compression, heldBack: heldBack,
+      relativeTo: base)
     let runs = tensors.indices.flatMap { tensor in
       BlockGrid(tensors[tensor]).runs(of: writer.runLength(of: tensor)).map { (tensor, $0) }
     }

@@ -10,13 +10,18 @@ public enum ChunkCompression: Sendable, Hashable {
   /// ruled out (level 1, minMatch 7, hashLog 6, long steps) and a block ends with each plane. That is smaller than level 19
   /// and several times as fast as level 3.
   case weights
+  /// The setting for shuffled differences to a base: as for weights, but matches are looked for at every byte.
+  ///
+  /// A fine-tune leaves rows of an embedding as they are, whose zeros are runs in every plane; long steps would miss
+  /// their ends. Higher levels take many times as long for the same size or a larger one.
+  case differences
   /// A plain level of zstd, 1...22, or negative for speed.
   case level(Int)
 
   /// The level recorded in the file; readers ignore it.
   var nominalLevel: Int {
     switch self {
-    case .weights: 1
+    case .weights, .differences: 1
     case .level(let level): level
     }
   }
@@ -42,10 +47,11 @@ public enum ChunkCompression: Sendable, Hashable {
     try set(ZSTD_c_checksumFlag, 1)
     try set(ZSTD_c_contentSizeFlag, 1)
     switch compression {
-    case .weights:
+    case .weights, .differences:
       try set(ZSTD_c_compressionLevel, 1)
       try set(ZSTD_c_minMatch, 7)
       try set(ZSTD_c_hashLog, 6)
+      guard compression == .weights else { break }
       // Literals are coded at this level only if asked for; then the search for matches may take such long steps
       // that it finds no more than long runs. Without that parameter (not a stable one) frames are a little larger.
       if unsafe ZSTD_isError(ZSTD_CCtx_setParameter(context, literalCompressionMode, 1)) == 0 {
@@ -72,6 +78,8 @@ public enum ChunkCompression: Sendable, Hashable {
     guard ZSTD_isError(status) == 0 else { throw EmbedFuseError.zstd(status) }
   }
 
+  private var endsBlocksWithPlanes: Bool { [.weights, .differences].contains(compression) }
+
   /// The frame of a whole chunk, or nil where it would not be smaller than the chunk itself.
   ///
   /// - Parameter width: bytes of one element; 1 where nothing is to be shuffled.
@@ -85,7 +93,7 @@ public enum ChunkCompression: Sendable, Hashable {
       var bytes = planes.mutableSpan
       Shuffle.split(chunk, width: width, into: &bytes)
     }
-    return try frame(of: planes.span, parts: compression == .weights ? width : 1)
+    return try frame(of: planes.span, parts: endsBlocksWithPlanes ? width : 1)
   }
 
   private func frame(of source: Span<UInt8>, parts: Int) throws(EmbedFuseError) -> [UInt8]? {

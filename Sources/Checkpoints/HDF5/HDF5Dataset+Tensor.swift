@@ -21,11 +21,12 @@ extension HDF5Dataset {
     guard !type.isBigEndian else {
       throw refuse("its values are big-endian", remedy: "store it little-endian")
     }
-    guard let elementType = interpretedType else {
+    guard let elementType = try differenceType(in: file) ?? interpretedType else {
       throw refuse("its type of \(type.byteCount) bytes is not an element type of checkpoints")
     }
     let extents =
-      elementType.byteWidth == nil || shape != nil && dtype != nil ? shape ?? dimensions : dimensions
+      elementType.byteWidth == nil || shape != nil && (dtype ?? delta?.elementType) != nil
+      ? shape ?? dimensions : dimensions
     guard let shape = Shape(extents.map { UInt($0) }), let stored = Shape(dimensions.map { UInt($0) }),
       let info = TensorInfo(name: trueName, elementType: elementType, shape: shape),
       stored.elementCount.multipliedReportingOverflow(by: type.byteCount) == (info.byteCount, false)
@@ -35,6 +36,20 @@ extension HDF5Dataset {
       )
     }
     return info
+  }
+
+  /// The type of the values whose differences these are; nil if they are values.
+  private func differenceType(in file: String) throws(EmbedFuseError) -> ElementType? {
+    guard let delta else { return nil }
+    guard let named = ElementType(name: delta.elementType), named.isFusable, type.isUninterpreted,
+      named.byteWidth == type.byteCount
+    else {
+      throw EmbedFuseError(
+        .badData,
+        "it says to hold differences of \(delta.elementType), but its elements of \(type.byteCount) bytes can't be such",
+        path: file, tensor: path)
+    }
+    return named
   }
 
   /// The element type of the stored type, or that which the attribute `dtype` gives to bytes of the same size.

@@ -35,6 +35,8 @@ struct HDF5Dataset: Sendable {
   var dtype: String?
   var name: String?
   var shape: [UInt64]?
+  /// What stands in the attributes `delta_of`, `base_digest` and `base_blocks` of a dataset of differences.
+  var delta: DeltaRecord?
 
   /// The path as it is written in messages.
   var path: String { components.joined(separator: "/") }

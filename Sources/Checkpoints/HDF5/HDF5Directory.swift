@@ -13,6 +13,8 @@ struct HDF5Directory: Sendable {
   private(set) var aliases: [(components: [String], dataset: Int)] = []
   /// The texts attached to the checkpoint.
   private(set) var metadata: [String: String] = [:]
+  /// The texts about the base of what is stored as differences; nil where nothing is.
+  private(set) var delta: [String: String]?
 
   /// Reads the directory of a file.
   ///
@@ -31,6 +33,7 @@ struct HDF5Directory: Sendable {
             path: file.path)
         }
         if components == [HDF5Name.metadata] { metadata = try object.texts() }
+        if components == [HDF5Name.delta] { delta = try object.texts() }
         pending += try object.links().reversed().map { components + [$0] }
       case .dataset:
         if let first = known[object.address] {

@@ -43,23 +43,38 @@ struct HDF5FileBuilder: ~Copyable {
   }
 
   /// Creates the dataset of a tensor, with its attributes; chunked as its layout says.
+  ///
+  /// Differences are unsigned integers, whose attributes `attach(_:to:of:)` writes when the base has been read.
   mutating func createDataset(
-    _ components: [String], for info: TensorInfo, layout: ChunkLayout, compression: ChunkCompression
+    _ components: [String], for info: TensorInfo, layout: ChunkLayout, compression: ChunkCompression,
+    isDelta: Bool
   ) throws(EmbedFuseError) -> hid_t {
+    let integers: [Int: ElementType] = [1: .u8, 2: .u16, 4: .u32, 8: .u64]
     let dataset = try create(
-      components, type: info.elementType, dimensions: layout.dimensions, chunk: layout.chunkDimensions,
+      components, type: isDelta ? integers[layout.width] ?? .u8 : info.elementType,
+      dimensions: layout.dimensions, chunk: layout.chunkDimensions,
       width: layout.width, level: compression.nominalLevel, name: info.name)
-    try attach(info.elementType.name, as: "dtype", to: dataset, of: info.name)
+    // Readers that know nothing of differences must not take them for values.
+    if !isDelta { try attach(info.elementType.name, as: "dtype", to: dataset, of: info.name) }
     if components.joined(separator: "/") != info.name {
       try attach(info.name, as: "name", to: dataset, of: info.name)
     }
     if layout.isReshaped {
       let extents = info.shape.dimensions.map(UInt64.init)
       try call("its shape can't be recorded", of: info.name) {
-        unsafe ef_h5_write_extents(dataset, "shape", extents, hsize_t(extents.count))
+        unsafe ef_h5_write_integers(dataset, "shape", extents, hsize_t(extents.count))
       }
     }
     return dataset
+  }
+
+  /// Says of a dataset of differences what they are and to what.
+  func attach(_ delta: DeltaRecord, to dataset: hid_t, of name: String) throws(EmbedFuseError) {
+    try attach(delta.elementType, as: "delta_of", to: dataset, of: name)
+    try attach(delta.digest, as: "base_digest", to: dataset, of: name)
+    try call("the digests of its base can't be recorded", of: name) {
+      unsafe ef_h5_write_integers(dataset, "base_blocks", delta.blocks, hsize_t(delta.blocks.count))
+    }
   }
 
   /// Creates a dataset of bytes in one chunk size, or in one piece.

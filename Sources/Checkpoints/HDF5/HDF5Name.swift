@@ -10,6 +10,9 @@ enum HDF5Name {
   /// The group whose attributes are the checkpoint's metadata.
   static let metadata = "__metadata__"
 
+  /// The group whose attributes tell about the base of tensors that are stored as differences.
+  static let delta = "__delta__"
+
   /// The path components of a tensor's dataset. With `flat` the name stays one component, its `/` encoded: for
   /// names that go on where another tensor's name ends.
   static func components(of name: String, flat: Bool = false) -> [String] {
@@ -18,7 +21,7 @@ enum HDF5Name {
       ? [component(name)]
       : name.utf8.split(separator: 47, omittingEmptySubsequences: false)
         .map { component(String(decoding: $0, as: UTF8.self)) }
-    if result[0] == files || result[0] == metadata { result[0] = "%5F" + result[0].dropFirst() }
+    if [files, metadata, delta].contains(result[0]) { result[0] = "%5F" + result[0].dropFirst() }
     return result
   }
 

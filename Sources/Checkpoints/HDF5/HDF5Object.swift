@@ -133,16 +133,29 @@ extension HDF5Object {
     return HDF5Dataset(
       components: components, type: HDF5ElementKind(type), dimensions: Array(extents.prefix(rank)),
       layout: try layout(storage, rank: rank), filters: Self.filters(storage, width: type.size),
-      dtype: try text("dtype"), name: try text("name"), shape: try shape())
+      dtype: try text("dtype"), name: try text("name"), shape: try integers("shape", limit: 1024),
+      delta: try delta())
   }
 
-  /// The attribute `shape`.
-  private func shape() throws(EmbedFuseError) -> [UInt64]? {
+  /// What is said of the base of a dataset of differences.
+  private func delta() throws(EmbedFuseError) -> DeltaRecord? {
+    guard let type = try text("delta_of") else { return nil }
+    guard let digest = try text("base_digest"),
+      let blocks = try integers("base_blocks", limit: file.input.byteCount / 8)
+    else {
+      throw refuse("it holds differences (delta_of \(type)), but the digests of its base are missing")
+    }
+    return DeltaRecord(elementType: type, digest: digest, blocks: blocks)
+  }
+
+  /// An attribute of unsigned integers; nil if there is none, or more than `limit` of them.
+  private func integers(_ attribute: String, limit: Int) throws(EmbedFuseError) -> [UInt64]? {
     let id = id
     return try HDF5Library.locked {
-      var values = [UInt64](repeating: 0, count: 1024)
-      let count = unsafe ef_h5_read_extents(id, "shape", &values, hsize_t(values.count))
-      return count < 0 ? nil : Array(values.prefix(Int(count)))
+      let count = unsafe ef_h5_count_integers(id, attribute)
+      guard count >= 0, count <= limit else { return nil }
+      var values = [UInt64](repeating: 0, count: Int(count))
+      return unsafe ef_h5_read_integers(id, attribute, &values, hsize_t(count)) < 0 ? nil : values
     }
   }
 

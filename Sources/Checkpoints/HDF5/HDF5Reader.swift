@@ -10,21 +10,41 @@ public struct HDF5Reader: Sendable {
 
   private let file: HDF5File
   private let directory: HDF5Directory
+  private let options: OpeningOptions
   private let cache = ChunkCache(limit: Self.cacheBytes)
   private let decoders = FreeList { () throws(EmbedFuseError) in try ChunkDecoder() }
 
   /// Opens a file and reads what it holds, but no values.
-  public init(_ path: String) throws(EmbedFuseError) {
+  ///
+  /// - Throws: bad data for what isn't HDF5 or is damaged.
+  public init(_ path: String, options: OpeningOptions = OpeningOptions()) throws(EmbedFuseError) {
+    self.options = options
     file = try HDF5File(path)
     directory = try HDF5Directory(of: file)
   }
 
+  /// The path, as the file records it, of the checkpoint to which its tensors are stored; nil if they are complete.
+  public var relativeTo: String? {
+    directory.datasets.contains { $0.delta != nil } ? directory.delta?["base"] : nil
+  }
+
   /// The tensors, in the order of their values in the file, those without values last.
+  ///
+  /// - Throws: also, where tensors are stored as differences, missing input if there is no base, and bad data if it is
+  ///   another one; but whether its values are the same is found when they are read.
   public func checkpoint() throws(EmbedFuseError) -> Checkpoint {
     var found: [(position: Int, tensor: StoredTensor)] = []
     var names: [Int: String] = [:]
+    let source = try deltaSource()
+    var deltas = 0
     for (number, dataset) in directory.datasets.enumerated() where dataset.components[0] != HDF5Name.files {
-      let tensor = try tensor(dataset, number: number)
+      var tensor = try tensor(dataset, number: number)
+      if dataset.delta != nil, let source {
+        tensor = StoredTensor(
+          info: tensor.info, storage: source.storage(of: deltas, differences: tensor.storage),
+          path: tensor.path)
+        deltas += 1
+      }
       names[number] = tensor.info.name
       found.append((dataset.position ?? .max, tensor))
     }
@@ -39,7 +59,45 @@ public struct HDF5Reader: Sendable {
     }
     return Checkpoint(
       path: file.path, format: .hdf5, tensors: found.map(\.tensor), metadata: directory.metadata,
-      aliases: aliases, files: [(file.path, file.input.byteCount)])
+      aliases: aliases, files: [(file.path, file.input.byteCount)],
+      notes: source.map { source in
+        [
+          "\(file.path.printable): \(deltas) of \(found.count) tensors are stored as differences to \(source.recordedPath.printable) (digest \(source.digest))"
+        ]
+      } ?? [])
+  }
+
+  /// What tensors are stored relative to; nil if none is.
+  private func deltaSource() throws(EmbedFuseError) -> DeltaSource? {
+    var tensors: [DeltaSource.Tensor] = []
+    var digests: [(name: String, digest: ContentDigest)] = []
+    for dataset in directory.datasets {
+      guard let delta = dataset.delta else { continue }
+      let info = try dataset.tensorInfo(in: file.path)
+      guard let digest = ContentDigest(delta.digest), let blocks = delta.blockDigests(of: info) else {
+        throw EmbedFuseError(
+          .badData, "the digests of its base contradict each other", path: file.path, tensor: info.name,
+          remedy: "the file has changed since it was written; restore it from a copy")
+      }
+      tensors.append(DeltaSource.Tensor(info: info, blocks: blocks))
+      digests.append((info.name, digest))
+    }
+    guard !tensors.isEmpty else { return nil }
+    let version = directory.delta?["version"]
+    guard version == DeltaRecord.version else {
+      throw EmbedFuseError(
+        .badData,
+        "its differences are of version \(version?.printable ?? "?"), expected \(DeltaRecord.version)",
+        path: file.path, remedy: "read it with the version of embedfuse that wrote it")
+    }
+    let whole = ContentDigest.of(tensors: digests)
+    guard let path = directory.delta?["base"], directory.delta?["base_digest"] == whole.description else {
+      throw EmbedFuseError(
+        .badData, "the digest of its base is missing, or contradicts those of the base's tensors",
+        path: file.path, remedy: "the file has changed since it was written; restore it from a copy")
+    }
+    return try DeltaSource(
+      of: file.path, recordedPath: path, tensors: tensors, digest: whole, options: options)
   }
 
   /// The files that travel with the tensors, by paths relative to the model that stay within it.

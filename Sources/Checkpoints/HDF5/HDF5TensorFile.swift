@@ -13,6 +13,8 @@ final class HDF5TensorFile: Sendable {
     /// The tensors whose datasets exist, and the last of them, while it is open.
     var created = 0
     var open: hid_t?
+    /// The digests of the base's tensors, as far as their datasets are complete.
+    var baseDigests: [(name: String, digest: ContentDigest)] = []
     var files: [String: PackedFile] = [:]
   }
 
@@ -27,18 +29,23 @@ final class HDF5TensorFile: Sendable {
   private let tensors: [TensorInfo]
   private let layouts: [ChunkLayout]
   private let compression: ChunkCompression
+  private let base: DeltaBase?
+  private let deltas: [DeltaEncoder?]
   private let path: String
   private let state: Mutex<State>
 
   init(
     path: String, names: [[String]], tensors: [TensorInfo], layouts: [ChunkLayout],
-    metadata: KeyValuePairs<String, String>, compression: ChunkCompression
+    metadata: KeyValuePairs<String, String>, compression: ChunkCompression, base: DeltaBase?,
+    deltas: [DeltaEncoder?]
   ) throws(EmbedFuseError) {
     self.path = path
     self.names = names
     self.tensors = tensors
     self.layouts = layouts
     self.compression = compression
+    self.base = base
+    self.deltas = deltas
     state = Mutex(State(builder: try HDF5FileBuilder(path: path), metadata: Self.dictionary(metadata)))
   }
 
@@ -100,6 +107,11 @@ final class HDF5TensorFile: Sendable {
       try createDatasets(through: tensors.count - 1, &state)
       try closeDataset(&state)
       try state.builder.attach(state.metadata, toGroup: HDF5Name.metadata)
+      if let base {
+        try state.builder.attach(
+          DeltaRecord.texts(base: base.recordedPath, digest: .of(tensors: state.baseDigests)),
+          toGroup: HDF5Name.delta)
+      }
       let files = state.files.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
       for (name, file) in files { try store(file, named: name, &state) }
       try state.builder.close()
@@ -112,7 +124,8 @@ final class HDF5TensorFile: Sendable {
       try closeDataset(&state)
       let next = state.created
       state.open = try state.builder.createDataset(
-        names[next], for: tensors[next], layout: layouts[next], compression: compression)
+        names[next], for: tensors[next], layout: layouts[next], compression: compression,
+        isDelta: deltas[next] != nil)
       state.created += 1
     }
   }
@@ -120,7 +133,12 @@ final class HDF5TensorFile: Sendable {
   private func closeDataset(_ state: inout State) throws(EmbedFuseError) {
     guard let dataset = state.open else { return }
     state.open = nil
-    try state.builder.close(dataset, of: tensors[state.created - 1].name)
+    let name = tensors[state.created - 1].name
+    if let record = deltas[state.created - 1]?.finish() {
+      try state.builder.attach(record, to: dataset, of: name)
+      if let digest = ContentDigest(record.digest) { state.baseDigests.append((name, digest)) }
+    }
+    try state.builder.close(dataset, of: name)
   }
 
   private func store(_ file: PackedFile, named name: String, _ state: inout State) throws(EmbedFuseError) {

@@ -15,6 +15,10 @@ public final class HDF5Writer: CheckpointWriter {
   /// The number of each tensor's first chunk among the chunks of all tensors, and the number of all.
   private let firstChunks: [Int]
   private let encoders: FreeList<ChunkEncoder>
+  /// For tensors that are stored as differences: what makes them, and the compression of their chunks.
+  private let deltas: [DeltaEncoder?]
+  private let deltaCompressors: FreeList<ChunkEncoder>
+  private let buffers = FreeList<DeltaBuffers> { DeltaBuffers() }
   private let parts = Mutex<[Int: PartialChunk]>([:])
   private let file: HDF5TensorFile
   private let order: OrderedCommit<HDF5FileBuilder.Chunk>
@@ -27,22 +31,36 @@ public final class HDF5Writer: CheckpointWriter {
   ///   - metadata: texts attached to the whole checkpoint.
   ///   - compression: how chunks are compressed.
   ///   - heldBack: how many chunks at most wait in memory for an earlier one.
+  ///   - base: the checkpoint to whose tensors of the same name, type and shape the differences are stored; nil to
+  ///     store values.
   public init(
     creating path: String, tensors: [TensorInfo],
     metadata: KeyValuePairs<String, String> = ["format": "pt"],
-    compression: ChunkCompression = .weights, heldBack: Int = 16
+    compression: ChunkCompression = .weights, heldBack: Int = 16,
+    relativeTo base: DeltaBase? = nil
   ) throws(EmbedFuseError) {
     let names = try HDF5Name.distinctPaths(of: tensors.map(\.name), in: path)
     self.path = path
     self.tensors = tensors
     layouts = tensors.map(ChunkLayout.init)
+    deltas = tensors.map { info in base?.tensor(for: info).map { DeltaEncoder($0) } }
+    if let base, deltas.allSatisfy({ $0 == nil }) {
+      throw EmbedFuseError(
+        .usage,
+        "\(base.recordedPath.printable) has no tensor of the name, element type and shape of one to be written",
+        path: path,
+        remedy: "store it relative to the checkpoint that it was made from, in the same element type")
+    }
     firstChunks = layouts.reduce(into: [0]) { $0.append($0.last! + $1.count) }
     encoders = FreeList { () throws(EmbedFuseError) in try ChunkEncoder(compression) }
     // An impossible level is found before a file appears.
     encoders.put(try encoders.take())
+    deltaCompressors = FreeList { () throws(EmbedFuseError) in
+      try ChunkEncoder(compression == .weights ? .differences : compression)
+    }
     let file = try HDF5TensorFile(
       path: path, names: names, tensors: tensors, layouts: layouts, metadata: metadata,
-      compression: compression)
+      compression: compression, base: base, deltas: deltas)
     self.file = file
     order = OrderedCommit(limit: heldBack) { [firstChunks] number, chunk throws(EmbedFuseError) in
       let tensor = firstChunks.lastIndex(below: number)
@@ -55,6 +73,15 @@ public final class HDF5Writer: CheckpointWriter {
 
   /// Compresses what `bytes` completes and stores it, or leaves it to the worker that stores what comes before.
   public func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
+    guard let delta = deltas[tensor] else { return try store(bytes, of: tensor, at: range) }
+    var buffers = try buffers.take()
+    defer { self.buffers.put(buffers) }
+    try delta.encode(bytes, at: range, into: &buffers.differences, buffer: &buffers.base)
+    try store(buffers.differences.span.extracting(0..<bytes.count), of: tensor, at: range)
+  }
+
+  /// Stores the bytes of a run as they are to stand in the file.
+  private func store(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
     let layout = layouts[tensor]
     let byteRange = ChunkLayout.byteRange(of: range, in: tensors[tensor])
     precondition(bytes.count == byteRange.count && byteRange.upperBound <= tensors[tensor].byteCount)
@@ -117,16 +144,18 @@ public final class HDF5Writer: CheckpointWriter {
     if layout.chunkDimensions == nil {
       chunk = HDF5FileBuilder.Chunk(bytes: [UInt8](copying: bytes), mask: 0)
     } else if bytes.count == layout.chunkByteCount {
-      chunk = try encode(bytes, width: layout.width)
+      chunk = try encode(bytes, of: tensor)
     } else {
       var padded = PartialChunk(byteCount: layout.chunkByteCount)
       padded.place(bytes, at: 0)
-      chunk = try encode(padded.bytes.span, width: layout.width)
+      chunk = try encode(padded.bytes.span, of: tensor)
     }
     try order.submit(chunk, at: firstChunks[tensor] + number)
   }
 
-  private func encode(_ bytes: Span<UInt8>, width: Int) throws(EmbedFuseError) -> HDF5FileBuilder.Chunk {
+  private func encode(_ bytes: Span<UInt8>, of tensor: Int) throws(EmbedFuseError) -> HDF5FileBuilder.Chunk {
+    let width = layouts[tensor].width
+    let encoders = deltas[tensor] == nil ? encoders : deltaCompressors
     let encoder = try encoders.take()
     defer { encoders.put(encoder) }
     if let frame = try encoder.encode(bytes, width: width) {
@@ -135,6 +164,13 @@ public final class HDF5Writer: CheckpointWriter {
     // The pipeline has one filter where nothing is shuffled, otherwise two.
     return HDF5FileBuilder.Chunk(bytes: [UInt8](copying: bytes), mask: width > 1 ? 3 : 1)
   }
+}
+
+/// What a worker needs to make differences.
+private struct DeltaBuffers: Sendable {
+  var differences: [UInt8] = []
+  /// A block of the base.
+  var base: [UInt8] = []
 }
 
 /// A chunk of which some bytes have arrived; the rest are zeros.

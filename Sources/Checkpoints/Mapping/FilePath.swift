@@ -77,6 +77,12 @@ public enum FilePath {
     String(trimmed(path).split(separator: "/").last ?? "/")
   }
 
+  /// A path as given, but of an absolute one only the last component: what files record must not tell about the
+  /// machine.
+  public static func portable(_ path: String) -> String {
+    path.hasPrefix("/") ? name(of: path) : path
+  }
+
   /// True if this names a file of the same folder: not empty, no separator, not `.` or `..`.
   static func isPlainName(_ name: String) -> Bool {
     !name.isEmpty && name != "." && name != ".."

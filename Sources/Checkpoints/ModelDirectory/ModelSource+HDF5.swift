@@ -3,8 +3,8 @@ import TensorCore
 extension ModelSource {
   /// Opens an HDF5 checkpoint. Where a model's configuration travels inside, it is read like that of a directory:
   /// tensors named after a module's folder belong to that module.
-  static func openHDF5(_ path: String) throws(EmbedFuseError) -> ModelSource {
-    let reader = try HDF5Reader(path)
+  static func openHDF5(_ path: String, options: OpeningOptions) throws(EmbedFuseError) -> ModelSource {
+    let reader = try HDF5Reader(path, options: options)
     let checkpoint = try reader.checkpoint()
     var companions: [CompanionFile] = []
     var ownFiles: [CompanionFile] = []
@@ -39,6 +39,6 @@ extension ModelSource {
       path: path, format: .hdf5, tensors: tensors, aliases: checkpoint.aliases, modules: modules,
       transformerFolder: modules.first?.path ?? "", companions: companions,
       ownFiles: ownFiles, weightFiles: checkpoint.files,
-      notes: [], metadata: checkpoint.metadata)
+      notes: checkpoint.notes, metadata: checkpoint.metadata, relativeTo: reader.relativeTo)
   }
 }

@@ -62,6 +62,9 @@ public struct ModelSource: Sendable {
   /// The most bytes that reading the tensors keeps in memory besides the blocks at hand.
   public internal(set) var cacheBytes = 0
 
+  /// The path, as the file records it, of the checkpoint to which this one is stored; nil for one that is complete.
+  public internal(set) var relativeTo: String?
+
   /// True for a model with configuration files, false for loose tensors.
   public var isDirectory: Bool { !companions.isEmpty }
 
@@ -137,7 +140,7 @@ extension ModelSource {
   {
     let name = FilePath.name(of: path)
     if name.hasSuffix(".h5") || name.hasSuffix(".hdf5") {
-      return try openHDF5(path)
+      return try openHDF5(path, options: options)
     }
     let checkpoint = try Checkpoint.open(at: path, options: options)
     return ModelSource(
