@@ -34,9 +34,17 @@ extension Checkpoint {
     if name.hasSuffix(".gguf") { return try openGGUF(at: path) }
     if name.hasSuffix(".npz") { return try openNPZ(at: path, options: options) }
     if name.hasSuffix(".npy") { return try openNPY(at: path, options: options) }
+    if name.hasSuffix(".bin.index.json") || [".bin", ".pt", ".pth", ".ckpt"].contains(where: name.hasSuffix) {
+      return try openPyTorch(at: path, options: options)
+    }
+    if name.hasSuffix(".distcp") {
+      throw EmbedFuseError(
+        .missingInput, "is a piece of a distributed checkpoint, which only torch can put together", path: path,
+        remedy: "name its folder to see the command that converts it")
+    }
     throw EmbedFuseError(
       .missingInput,
-      "is no kind of file that can be read: .safetensors, .safetensors.index.json, .h5, .hdf5, .gguf, .npy, .npz",
+      "is no kind of file that can be read: .safetensors, .bin, .pt, .pth, .ckpt, .index.json of either, .h5, .hdf5, .gguf, .npy, .npz",
       path: path, remedy: "name a model directory or one of these files")
   }
 }

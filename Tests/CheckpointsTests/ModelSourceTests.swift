@@ -37,12 +37,27 @@ import Testing
     #expect(source.tensors.contains { $0.name == "embeddings.word_embeddings.weight" })
   }
 
-  @Test func saysWhatItCannotReadOfAModule() throws {
-    let error = try #require(throws: EmbedFuseError.self) {
-      try ModelSource.open(Fixtures.path("samples/st/with_dense_bin"))
-    }
-    #expect(error.description.contains("pytorch_model.bin"))
-    #expect(error.description.contains("safetensors"))
+  /// Newer libraries write the transformer as safetensors and a Dense module as a file of torch.
+  @Test func modulesMayBeOfDifferentFormats() throws {
+    let source = try ModelSource.open(Fixtures.path("samples/st/with_dense_bin"))
+    let dense = source.tensors.filter { $0.module == "2_Dense" }
+    #expect(Set(dense.map(\.name)) == ["2_Dense/linear.weight", "2_Dense/linear.bias"])
+    let twin = try ModelSource.open(Fixtures.path("samples/st/with_dense"))
+    #expect(Set(source.tensors.map(\.name)) == Set(twin.tensors.map(\.name)))
+  }
+
+  @Test func readsADirectoryOfTorch() throws {
+    let folder = try TemporaryFolder()
+    let samples = Fixtures.path("samples/torch")
+    try FileManager.default.copyItem(atPath: samples + "/sharded", toPath: folder("shards"))
+    let shards = try ModelSource.open(folder("shards"))
+    #expect(shards.format == .pytorch && shards.tensors.map(\.name) == ["a", "b"])
+    #expect(shards.aliases == ["c": "b"])
+    try FileManager.default.copyItem(
+      atPath: samples + "/state_dict.pt", toPath: folder("shards/pytorch_model.bin"))
+    let single = try ModelSource.open(folder("shards"))
+    #expect(single.tensors.map(\.name) == ["embeddings.weight", "encoder.0.bias"])
+    #expect(single.notes.joined().contains("ignores the index beside it"))
   }
 
   @Test func followsTheLinksOfTheHuggingFaceCache() throws {

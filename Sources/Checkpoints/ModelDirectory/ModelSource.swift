@@ -162,6 +162,8 @@ extension ModelSource {
     var files: [(path: String, byteCount: Int)] = []
     var notes: [String] = []
     var metadata: [String: String] = [:]
+    var format = Checkpoint.Format.safetensors
+    var options = options
     for (place, folder) in folders.enumerated() {
       let found = try WeightFiles.find(in: FilePath.join(path, folder), required: place == 0)
       guard let found else { continue }
@@ -174,10 +176,13 @@ extension ModelSource {
       if place == 0 {
         metadata = checkpoint.metadata
         aliases = checkpoint.aliases
+        format = checkpoint.format
+        // The key leads to the model proper; other modules have files of their own.
+        options.stateDictKey = nil
       }
     }
     return ModelSource(
-      path: path, format: .safetensors, tensors: tensors, aliases: aliases, modules: modules,
+      path: path, format: format, tensors: tensors, aliases: aliases, modules: modules,
       transformerFolder: folders[0], companions: try CompanionFiles.list(in: path),
       ownFiles: CompanionFiles.own(in: path), weightFiles: files,
       notes: notes + TrainingRun.finalModelNotes(path),
