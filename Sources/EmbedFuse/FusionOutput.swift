@@ -8,9 +8,12 @@ struct FusionOutput: Sendable {
     case directory(ModelDirectoryWriter)
     case safetensors(SafetensorsWriter)
     case hdf5(HDF5Writer)
+    case numpy(NumPyArchiveWriter)
+    case gguf(GGUFWriter, GGUFMetadata)
   }
 
   private let target: Target
+  private let contents: OutputContents
   private let publication: Publication
 
   /// Takes the tensors' bytes.
@@ -19,63 +22,82 @@ struct FusionOutput: Sendable {
     case .directory(let writer): writer
     case .safetensors(let writer): writer
     case .hdf5(let writer): writer
+    case .numpy(let writer): writer
+    case .gguf(let writer, _): writer
     }
   }
 
-  /// Starts an output for a plan.
+  /// Starts an output of the kind that the publication's path asks for.
   ///
-  /// `manifest` is the manifest with digests yet unknown: a safetensors file reserves room for it in its header.
+  /// `manifest` may have digests that are yet unknown: safetensors and GGUF files reserve room for it in their headers.
+  /// With `quantizes` a GGUF file stores matrices in Q8_0.
   init(
-    _ plan: FusionPlan, publication: Publication, options: OutputOptions, deltaBase: DeltaBase?,
-    workers: Int, manifest: FusionManifest
+    _ contents: OutputContents, publication: Publication, options: OutputOptions, deltaBase: DeltaBase?,
+    workers: Int, manifest: OutputManifest?, quantizes: Bool = false
   ) throws(EmbedFuseError) {
     self.publication = publication
-    let infos = plan.tensors.map(\.info)
+    self.contents = contents
+    let path = publication.stagingPath
     switch OutputKind(path: publication.path) {
     case .directory:
-      var placements: [ModelDirectoryWriter.Placement] = []
-      for (info, module) in zip(infos, plan.modules) {
-        let name = module.isEmpty ? info.name : String(info.name.dropFirst(module.count + 1))
-        guard let local = TensorInfo(name: name, elementType: info.elementType, shape: info.shape) else {
-          continue
-        }
-        placements.append(
-          ModelDirectoryWriter.Placement(
-            folder: module.isEmpty ? plan.reference.transformerFolder : module, info: local))
-      }
       target = .directory(
         try ModelDirectoryWriter(
-          in: publication.stagingPath, placements: placements, maximumShardBytes: options.maximumShardBytes))
+          in: path, placements: contents.placements(), maximumShardBytes: options.maximumShardBytes))
     case .safetensors:
       target = .safetensors(
         try SafetensorsWriter(
-          creating: publication.stagingPath, tensors: infos,
-          metadata: ["format": "pt", "embedfuse": manifest.json.compactText]))
+          creating: path, tensors: contents.tensors, metadata: Self.metadata(contents, manifest)))
     case .hdf5:
-      target = .hdf5(
-        try HDF5Writer(
-          creating: publication.stagingPath, tensors: infos, metadata: ["format": "pt"],
-          compression: options.compressionLevel.map { .level($0) } ?? .weights, heldBack: 2 * workers,
-          relativeTo: deltaBase))
+      let writer = try HDF5Writer(
+        creating: path, tensors: contents.tensors,
+        compression: options.compressionLevel.map { .level($0) } ?? .weights, heldBack: 2 * workers,
+        relativeTo: deltaBase)
+      writer.setMetadata(contents.metadata)
+      target = .hdf5(writer)
+    case .numpy:
+      target = .numpy(try NumPyArchiveWriter(creating: path, tensors: contents.tensors))
+    case .gguf:
+      var pairs = try contents.keyValuePairs()
+      pairs["embedfuse"] = manifest?.text
+      let writer = try GGUFWriter(
+        creating: path, tensors: contents.tensors, metadata: pairs, quantizes: quantizes)
+      target = .gguf(writer, pairs)
     }
   }
 
+  /// The metadata of a safetensors file, the manifest last.
+  private static func metadata(
+    _ contents: OutputContents, _ manifest: OutputManifest?
+  ) -> [(key: String, value: String)] {
+    contents.metadata + (manifest.map { [("embedfuse", $0.text)] } ?? [])
+  }
+
   /// Completes the output with its other files and the manifest.
-  func finish(files: [(path: String, bytes: [UInt8])], manifest: FusionManifest) throws(EmbedFuseError) {
+  func finish(
+    files: [(path: String, bytes: [UInt8])], manifest: OutputManifest?
+  ) throws(EmbedFuseError) {
+    let own = manifest.map { [("embedfuse.json", $0.file)] } ?? []
     switch target {
     case .directory(let writer):
       try writer.finish()
-      let own = [("embedfuse.json", Array(manifest.json.prettyText.utf8))]
       for (path, bytes) in files + own {
         try OutputFile.makeDirectories(FilePath.folder(of: publication.path(for: path)))
         try OutputFile.write(bytes, to: publication.path(for: path))
       }
     case .safetensors(let writer):
-      try writer.setMetadata(["format": "pt", "embedfuse": manifest.json.compactText])
+      try writer.setMetadata(Self.metadata(contents, manifest))
       try writer.finish()
     case .hdf5(let writer):
-      for (path, bytes) in WordPieceList.withoutDerived(files) { try writer.add(file: path, bytes: bytes) }
-      try writer.add(file: "embedfuse.json", bytes: Array(manifest.json.prettyText.utf8))
+      for (path, bytes) in WordPieceList.withoutDerived(files) + own {
+        try writer.add(file: path, bytes: bytes)
+      }
+      try writer.finish()
+    case .numpy(let writer):
+      for (path, bytes) in own { writer.add(file: path, bytes: bytes) }
+      try writer.finish()
+    case .gguf(let writer, var pairs):
+      pairs["embedfuse"] = manifest?.text
+      try writer.setMetadata(pairs)
       try writer.finish()
     }
   }

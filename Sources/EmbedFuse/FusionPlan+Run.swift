@@ -26,7 +26,7 @@ public struct FusionResult: Sendable {
 
 extension FusionPlan {
   /// Carries the plan out and publishes the output at `path`, whose ending chooses its kind: `.safetensors`,
-  /// `.h5`, else a model directory.
+  /// `.h5`, `.npz`, `.gguf`, else a model directory.
   ///
   /// - Parameters:
   ///   - path: where the output is to stand; its folder must be there.
@@ -59,7 +59,10 @@ extension FusionPlan {
     }
     var publications: [Publication] = []
     for (plan, path) in zip(plans, paths) {
-      publications.append(try plan.publication(to: path, among: paths, options: options))
+      guard paths.count(where: { FilePath.isSame($0, path) || $0 == path }) == 1 else {
+        throw EmbedFuseError(.cannotCreate, "two outputs have this path", path: path)
+      }
+      publications.append(try Publication(to: path, keeping: plan.inputs, options: options))
     }
     let deltaBase = try options.deltaBase(of: paths)
     let workers = try workerCount(plans, options, kinds: paths.map(OutputKind.init(path:)))
@@ -74,19 +77,19 @@ extension FusionPlan {
     var outputs: [FusionOutput] = []
     var files: [[(path: String, bytes: [UInt8])]] = []
     for (plan, publication) in zip(plans, publications) {
-      files.append(try OutputKind(path: publication.path) == .safetensors ? [] : plan.companionFiles())
+      files.append(try OutputKind(path: publication.path).holdsFiles ? plan.companionFiles() : [])
       let placeholder = FusionManifest(plan, digests: .init(placeholdersFor: plan), files: files.last!)
       outputs.append(
         try FusionOutput(
-          plan, publication: publication, options: options, deltaBase: deltaBase, workers: workers,
-          manifest: placeholder))
+          OutputContents(plan), publication: publication, options: options, deltaBase: deltaBase,
+          workers: workers, manifest: OutputManifest(placeholder)))
     }
     let findings = try await engine.fuse(into: outputs.map(\.writer))
     var results: [FusionResult] = []
     for (index, plan) in plans.enumerated() {
       let manifest = FusionManifest(
         plan, digests: .init(plan, findings: findings[index]), files: files[index])
-      try outputs[index].finish(files: files[index], manifest: manifest)
+      try outputs[index].finish(files: files[index], manifest: OutputManifest(manifest))
       let report = WeightsReport(
         plan, findings: findings[index],
         magnitudes: options.weightsReport == nil ? nil : try await plan.measuredByTensor(pool: pool))
@@ -97,26 +100,6 @@ extension FusionPlan {
     for publication in publications { try publication.publish() }
     try reportPublication?.publish()
     return results
-  }
-
-  /// The place of an output, once it is clear that nothing else would be lost.
-  private func publication(
-    to path: String, among paths: [String], options: OutputOptions
-  ) throws(EmbedFuseError) -> Publication {
-    let replaced = { FilePath.isSame($0, path) || FilePath.isWithin($0, path) }
-    if let input = inputs.first(where: { input in
-      replaced(input.path) || input.weightFiles.contains { replaced($0.path) }
-    }) {
-      throw EmbedFuseError(
-        .cannotCreate, "the output is one of the inputs, or holds it (\(input.path.printable))", path: path,
-        remedy: "inputs are never changed: choose another name for the output")
-    }
-    guard paths.count(where: { FilePath.isSame($0, path) || $0 == path }) == 1 else {
-      throw EmbedFuseError(.cannotCreate, "two outputs have this path", path: path)
-    }
-    return try Publication(
-      to: path, kind: OutputKind(path: path) == .directory ? .directory : .file, overwrite: options.overwrite,
-      synchronize: options.synchronize)
   }
 
   private func result(
@@ -193,12 +176,7 @@ extension FusionPlan {
     // A search for ranks counts keys by 16 bits, for each model and up to three ranks.
     let searches = recipe.models.count * 3 * 65_536 * 4
     let tiles = (2 * inputs.count + 2) * tile * 8 + searches
-    // The output run. A chunk of HDF5 also stands in its planes, as a frame, and in two that wait; chunks grow with
-    // a tensor, so that it has no more than 1500, by doubling.
-    let largest = tensors.lazy.map(\.info.byteCount).max() ?? 0
-    // With a base there are the differences and a block of the base besides.
-    let run = kind == .hdf5 ? 10 * max(1 << 20, largest / 750) : 1 << 20
-    return tiles + run
+    return tiles + kind.runBytes(largest: tensors.lazy.map(\.info.byteCount).max() ?? 0)
   }
 
   /// The files that travel with the weights: those of the chosen input, with a model card of our own.
@@ -210,30 +188,12 @@ extension FusionPlan {
       if file.relativePath == FilePath.join(source.transformerFolder, "config.json"),
         let type = recipe.elementType
       {
-        bytes = try Self.config(bytes, announcing: type, path: file.relativePath)
+        bytes = try OutputContents.config(bytes, announcing: type, path: file.relativePath)
       }
       files.append((file.relativePath, bytes))
     }
     files.append(("README.md", Array(ModelCard(self).text.utf8)))
     return files
-  }
-
-  /// A `config.json` whose element type is the output's, so that loaders don't convert it back. Its bytes are
-  /// kept if it says so already or says nothing.
-  private static func config(_ bytes: [UInt8], announcing type: ElementType, path: String)
-    throws(EmbedFuseError) -> [UInt8]
-  {
-    let names: [ElementType: String] = [.f64: "float64", .f32: "float32", .f16: "float16", .bf16: "bfloat16"]
-    guard let name = names[type],
-      var config = try JSON.parse(bytes.span, duplicateKeys: .lastWins, path: path).objectValue
-    else { return bytes }
-    var changed = false
-    for key in ["torch_dtype", "dtype"] where config[key]?.stringValue != nil && config[key] != .string(name)
-    {
-      config[key] = .string(name)
-      changed = true
-    }
-    return changed ? Array(JSON.object(config).prettyText.utf8) : bytes
   }
 
   /// Checks that tensors which aren't fused hold the same values wherever an input has them.

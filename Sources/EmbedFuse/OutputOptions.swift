@@ -75,6 +75,10 @@ public enum OutputKind: String, Sendable {
   case safetensors
   /// A compressed HDF5 checkpoint (`.h5`, `.hdf5`).
   case hdf5
+  /// A NumPy archive (`.npz`).
+  case numpy
+  /// One GGUF file (`.gguf`).
+  case gguf
 
   /// The kind that a path asks for.
   public init(path: String) {
@@ -83,6 +87,20 @@ public enum OutputKind: String, Sendable {
         .safetensors
       } else if path.hasSuffix(".h5") || path.hasSuffix(".hdf5") {
         .hdf5
+      } else if path.hasSuffix(".npz") {
+        .numpy
+      } else if path.hasSuffix(".gguf") {
+        .gguf
       } else { .directory }
+  }
+
+  /// True if the files that travel with the weights, such as a tokenizer, have a place in it.
+  public var holdsFiles: Bool { self == .directory || self == .hdf5 }
+
+  /// The most bytes that one worker holds of an output whose largest tensor has this many.
+  func runBytes(largest: Int) -> Int {
+    // A chunk of HDF5 also stands in its planes, as a frame, and in two that wait; chunks grow with a tensor, so that
+    // it has no more than 1500, by doubling. With a base there are the differences and a block of the base besides.
+    self == .hdf5 ? 10 * max(1 << 20, largest / 750) : 1 << 20
   }
 }

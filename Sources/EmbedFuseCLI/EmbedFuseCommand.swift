@@ -16,7 +16,8 @@ struct EmbedFuseCommand: AsyncParsableCommand {
       """,
     version: embedFuseVersion,
     subcommands: [
-      MergeCommand.self, PlanCommand.self, InspectCommand.self, VerifyCommand.self, MethodsCommand.self,
+      MergeCommand.self, PlanCommand.self, InspectCommand.self, ConvertCommand.self, VerifyCommand.self,
+      MethodsCommand.self,
     ])
 
   /// Runs the command that the arguments name and ends with the exit code of what went wrong.

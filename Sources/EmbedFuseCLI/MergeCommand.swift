@@ -6,8 +6,8 @@ struct MergeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "merge", abstract: "Fuse checkpoints into one.",
     discussion: """
-      The output's ending chooses its kind: .safetensors one file, .h5 a compressed HDF5 checkpoint, anything else \
-      a model directory. It appears only when it is whole.
+      The output's ending chooses its kind: .safetensors, .npz or .gguf one file, .h5 a compressed HDF5 checkpoint, \
+      anything else a model directory. It appears only when it is whole.
       """)
 
   @OptionGroup(title: "What to fuse") var recipe: RecipeOptions
@@ -17,74 +17,34 @@ struct MergeCommand: AsyncParsableCommand {
     help: "Where the fused checkpoint goes, unless the recipe says so.")
   var output: String?
 
-  @Flag(help: "Replace the output if it exists, once the new one is whole.")
-  var force = false
-
-  @Flag(name: .customLong("no-sync"), help: "Don't flush to disk (for scratch work).")
-  var noSync = false
-
-  @Option(help: "Memory to stay within: 256M, 2G.")
-  var memory = ByteSize(bytes: 512 << 20, text: "512M")
-
-  @Option(help: "Workers. (default: one a core)")
-  var threads: Int?
-
-  @Option(name: .customLong("max-shard-size"), help: "Most bytes of tensors in one file of a directory.")
-  var maximumShardSize = ByteSize(bytes: 5_000_000_000, text: "5GB")
-
-  @Option(
-    name: .customLong("compression-level"), parsing: .unconditional,
-    help: "A plain zstd level for .h5, instead of the settings made for weights.")
-  var compressionLevel: Int?
-
-  @Option(
-    name: .customLong("relative-to"),
-    help: ArgumentHelp(
-      "Store an .h5 as the differences to this checkpoint, which reading it needs.", valueName: "base"))
-  var relativeTo: String?
+  @OptionGroup(title: "How it is written") var writing: WritingArguments
 
   @Option(
     name: .customLong("weights-report"), help: "Write the magnitudes and weights of every group as JSON.")
   var weightsReport: String?
 
-  @Flag(name: .shortAndLong, help: "Print nothing but errors.")
-  var quiet = false
-
-  @Flag(help: "Print the result as JSON on standard output.")
-  var json = false
-
   func validate() throws {
-    if let threads, threads < 1 { throw ValidationError("--threads must be at least 1") }
-    if let level = compressionLevel, !(-100...22).contains(level) || level == 0 {
-      throw ValidationError("--compression-level must be 1 to 22, or -1 to -100 for speed")
-    }
-    if compressionLevel != nil, let output, OutputKind(path: output) != .hdf5 {
-      throw ValidationError("--compression-level is for .h5 outputs only")
-    }
+    try writing.validate(outputs: output.map { [$0] } ?? [])
   }
 
   func run() async throws {
-    let options = OutputOptions(
-      overwrite: force, synchronize: !noSync, memory: memory.bytes, threads: threads,
-      maximumShardBytes: maximumShardSize.bytes, compressionLevel: compressionLevel,
-      relativeTo: relativeTo, weightsReport: weightsReport)
+    let options = writing.options(weightsReport: weightsReport)
     let clock = ContinuousClock()
     let start = clock.now
     let request = try recipe.request()
     let paths = try outputPaths(of: request)
-    let shows = !quiet && !json && Console.errorIsTerminal
-    if !quiet { for warning in request.warnings { Console.error("warning: \(warning)") } }
+    if !writing.quiet { for warning in request.warnings { Console.error("warning: \(warning)") } }
     let results = try await Interruption.cancelling {
-      try await ProgressLine.showing(shows) { progress in
+      try await ProgressLine.showing(writing.showsProgress) { progress in
         let plans = try FusionPlan.plans(for: request.outputs.map(\.recipe))
         return try await FusionPlan.run(plans, to: paths, options: options, progress: progress)
       }
     }
     let seconds = (clock.now - start) / .seconds(1)
-    if json {
+    if writing.json {
       let values = results.map { $0.json(seconds: seconds) }
       Console.print((values.count == 1 ? values[0] : .array(values)).prettyText)
-    } else if !quiet {
+    } else if !writing.quiet {
       for result in results { Summary.print(result, seconds: seconds) }
     }
   }

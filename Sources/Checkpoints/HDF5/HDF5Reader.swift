@@ -57,6 +57,8 @@ public struct HDF5Reader: Sendable {
     for (components, dataset) in directory.aliases {
       if let name = names[dataset] { aliases[components.joined(separator: "/")] = name }
     }
+    // What other formats say in metadata stays there when it is converted.
+    aliases.merge(Checkpoint.aliases(directory.metadata, of: Array(names.values))) { linked, _ in linked }
     return Checkpoint(
       path: file.path, format: .hdf5, tensors: found.map(\.tensor), metadata: directory.metadata,
       aliases: aliases, files: [(file.path, file.input.byteCount)],

@@ -64,8 +64,8 @@ final class HDF5TensorFile: Sendable {
   }
 
   /// Replaces the texts that `finish` will attach.
-  func setMetadata(_ metadata: KeyValuePairs<String, String>) {
-    state.withLock { $0.metadata = Self.dictionary(metadata) }
+  func setMetadata(_ metadata: [String: String]) {
+    state.withLock { $0.metadata = metadata }
   }
 
   private static func dictionary(_ pairs: KeyValuePairs<String, String>) -> [String: String] {

@@ -113,7 +113,12 @@ public final class HDF5Writer: CheckpointWriter {
 
   /// Replaces the texts attached to the checkpoint, until `finish` stores them.
   public func setMetadata(_ metadata: KeyValuePairs<String, String>) throws(EmbedFuseError) {
-    file.setMetadata(metadata)
+    setMetadata(metadata.map { (key: $0.key, value: $0.value) })
+  }
+
+  /// Replaces the texts attached to the checkpoint, until `finish` stores them.
+  public func setMetadata(_ metadata: [(key: String, value: String)]) {
+    file.setMetadata(metadata.reduce(into: [:]) { $0[$1.key] = $1.value })
   }
 
   /// Adds a file that travels with the tensors, for example a tokenizer, under a path relative to the model.

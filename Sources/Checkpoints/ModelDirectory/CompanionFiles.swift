@@ -2,12 +2,12 @@ import Glibc
 import TensorCore
 
 /// The files of a model directory that are neither weights nor left over from training.
-enum CompanionFiles {
+public enum CompanionFiles {
   /// Folders nested deeper than this are not looked into.
   private static let depthLimit = 8
 
   /// The name of the manifest.
-  static let manifest = "embedfuse.json"
+  public static let manifest = "embedfuse.json"
   /// The name of the model card.
   static let modelCard = "README.md"
 

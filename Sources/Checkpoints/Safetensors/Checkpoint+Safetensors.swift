@@ -23,7 +23,7 @@ extension Checkpoint {
   }
 
   /// The pairs of metadata that name a tensor left out because it is tied to one that is stored.
-  private static func aliases(_ metadata: [String: String], of names: [String]) -> [String: String] {
+  static func aliases(_ metadata: [String: String], of names: [String]) -> [String: String] {
     let ties = metadata.filter { $0.key != "format" }
     guard !ties.isEmpty else { return [:] }
     let stored = Set(names)

@@ -25,11 +25,19 @@ public final class SafetensorsWriter: CheckpointWriter {
   ///   - metadata: the strings of `__metadata__`.
   /// - Throws: `EmbedFuseError`: cannot create; bad data for a name that stands twice or a header that the format
   ///   doesn't allow.
-  public init(
+  public convenience init(
     creating path: String, tensors: [TensorInfo], metadata: KeyValuePairs<String, String> = ["format": "pt"]
   ) throws(EmbedFuseError) {
+    try self.init(
+      creating: path, tensors: tensors, metadata: metadata.map { (key: $0.key, value: $0.value) })
+  }
+
+  /// Creates the file, with metadata in this order.
+  public init(
+    creating path: String, tensors: [TensorInfo], metadata: [(key: String, value: String)]
+  ) throws(EmbedFuseError) {
     self.tensors = tensors
-    let header = try SafetensorsLayout(tensors: tensors, metadata: metadata.map { ($0.key, $0.value) })
+    let header = try SafetensorsLayout(tensors: tensors, metadata: metadata)
     file = try OutputFile(creating: path, byteCount: header.byteCount)
     remaining = Atomic(tensors.reduce(0) { $0 + $1.byteCount })
     let bytes = header.bytes
@@ -54,7 +62,12 @@ public final class SafetensorsWriter: CheckpointWriter {
 
   /// Replaces metadata by other values of the same length.
   public func setMetadata(_ metadata: KeyValuePairs<String, String>) throws(EmbedFuseError) {
-    let replaced = try SafetensorsLayout(tensors: tensors, metadata: metadata.map { ($0.key, $0.value) })
+    try setMetadata(metadata.map { (key: $0.key, value: $0.value) })
+  }
+
+  /// Replaces metadata by other values of the same length.
+  public func setMetadata(_ metadata: [(key: String, value: String)]) throws(EmbedFuseError) {
+    let replaced = try SafetensorsLayout(tensors: tensors, metadata: metadata)
     precondition(replaced.bytes.count == header.bytes.count, "metadata must keep its length")
     try file.write(replaced.bytes.span, at: 0)
   }
@@ -78,7 +91,7 @@ struct SafetensorsLayout {
   /// The file's size.
   let byteCount: Int
 
-  init(tensors: [TensorInfo], metadata: [(String, String)]) throws(EmbedFuseError) {
+  init(tensors: [TensorInfo], metadata: [(key: String, value: String)]) throws(EmbedFuseError) {
     let order = tensors.indices.sorted { first, second in
       let ranks = (tensors[first].elementType.rawValue, tensors[second].elementType.rawValue)
       return ranks.0 == ranks.1 ? first < second : ranks.0 > ranks.1

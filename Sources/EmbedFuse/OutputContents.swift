@@ -1,0 +1,117 @@
+import Checkpoints
+import TensorCore
+
+/// What an output holds, whatever its kind: of a fusion, or of a conversion.
+struct OutputContents: Sendable {
+  /// The tensors under their names within the whole model.
+  let tensors: [TensorInfo]
+  /// The folder of each tensor's module; empty for the transformer.
+  let modules: [String]
+  /// The model that it takes after.
+  let reference: ModelSource
+  /// Texts attached to the whole checkpoint.
+  let metadata: [(key: String, value: String)]
+
+  /// The tensors within their modules' folders.
+  func placements() -> [ModelDirectoryWriter.Placement] {
+    zip(tensors, modules).compactMap { info, module in
+      let name = module.isEmpty ? info.name : String(info.name.dropFirst(module.count + 1))
+      return TensorInfo(name: name, elementType: info.elementType, shape: info.shape).map {
+        ModelDirectoryWriter.Placement(
+          folder: module.isEmpty ? reference.transformerFolder : module, info: $0)
+      }
+    }
+  }
+
+  /// The key-value pairs of a GGUF output: those of the model that it takes after, if that is one.
+  func keyValuePairs() throws(EmbedFuseError) -> GGUFMetadata {
+    if reference.format == .gguf, let file = reference.weightFiles.first {
+      return try GGUFMetadata(ofFile: file.path)
+    }
+    return GGUFMetadata(architecture: try reference.config()?["model_type"]?.stringValue ?? "unknown")
+  }
+
+  /// A `config.json` whose element type is the output's, so that loaders don't convert it back. Its bytes are
+  /// kept if it says so already or says nothing.
+  static func config(_ bytes: [UInt8], announcing type: ElementType, path: String)
+    throws(EmbedFuseError) -> [UInt8]
+  {
+    let names: [ElementType: String] = [.f64: "float64", .f32: "float32", .f16: "float16", .bf16: "bfloat16"]
+    guard let name = names[type],
+      var config = try JSON.parse(bytes.span, duplicateKeys: .lastWins, path: path).objectValue
+    else { return bytes }
+    var changed = false
+    for key in ["torch_dtype", "dtype"] where config[key]?.stringValue != nil && config[key] != .string(name)
+    {
+      config[key] = .string(name)
+      changed = true
+    }
+    return changed ? Array(JSON.object(config).prettyText.utf8) : bytes
+  }
+}
+
+extension OutputContents {
+  /// What a fusion writes.
+  init(_ plan: FusionPlan) {
+    self.init(
+      tensors: plan.tensors.map(\.info), modules: plan.modules, reference: plan.reference,
+      metadata: [("format", "pt")])
+  }
+}
+
+/// A manifest as it stands in an output.
+struct OutputManifest: Sendable {
+  /// As a file of its own.
+  let file: [UInt8]
+  /// As a text among a file's metadata.
+  let text: String
+  /// The files that it lists.
+  let listedFiles: Set<String>
+
+  /// The manifest of a fusion.
+  init(_ manifest: FusionManifest) {
+    file = Array(manifest.json.prettyText.utf8)
+    text = manifest.json.compactText
+    listedFiles = Self.listedFiles(manifest.json)
+  }
+
+  private static func listedFiles(_ json: JSON) -> Set<String> {
+    Set(json["output"]?["files"]?.objectValue?.keys ?? [])
+  }
+
+  /// A manifest as it was read from another output. In one that has no place for other files it speaks of none.
+  init(_ bytes: [UInt8], path: String, for kind: OutputKind) throws(EmbedFuseError) {
+    let json = try JSON.parse(bytes.span, path: FilePath.join(path, "embedfuse.json"))
+    guard !kind.holdsFiles, var manifest = json.objectValue, var output = manifest["output"]?.objectValue
+    else {
+      file = bytes
+      text = json.compactText
+      listedFiles = Self.listedFiles(json)
+      return
+    }
+    output["files"] = .object(JSON.Object())
+    manifest["output"] = .object(output)
+    file = Array(JSON.object(manifest).prettyText.utf8)
+    text = JSON.object(manifest).compactText
+    listedFiles = []
+  }
+}
+
+extension Publication {
+  /// The place of an output, once it is clear that no input would be lost.
+  convenience init(
+    to path: String, keeping inputs: [ModelSource], options: OutputOptions
+  ) throws(EmbedFuseError) {
+    let replaced = { FilePath.isSame($0, path) || FilePath.isWithin($0, path) }
+    if let input = inputs.first(where: { input in
+      replaced(input.path) || input.weightFiles.contains { replaced($0.path) }
+    }) {
+      throw EmbedFuseError(
+        .cannotCreate, "the output is one of the inputs, or holds it (\(input.path.printable))", path: path,
+        remedy: "inputs are never changed: choose another name for the output")
+    }
+    try self.init(
+      to: path, kind: OutputKind(path: path) == .directory ? .directory : .file, overwrite: options.overwrite,
+      synchronize: options.synchronize)
+  }
+}

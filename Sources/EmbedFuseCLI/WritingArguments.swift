@@ -1,0 +1,59 @@
+import ArgumentParser
+import EmbedFuse
+
+/// The arguments of every command that writes a checkpoint.
+struct WritingArguments: ParsableArguments {
+  @Flag(help: "Replace the output if it exists, once the new one is whole.")
+  var force = false
+
+  @Flag(name: .customLong("no-sync"), help: "Don't flush to disk (for scratch work).")
+  var noSync = false
+
+  @Option(help: "Memory to stay within: 256M, 2G.")
+  var memory = ByteSize(bytes: 512 << 20, text: "512M")
+
+  @Option(help: "Workers. (default: one a core)")
+  var threads: Int?
+
+  @Option(name: .customLong("max-shard-size"), help: "Most bytes of tensors in one file of a directory.")
+  var maximumShardSize = ByteSize(bytes: 5_000_000_000, text: "5GB")
+
+  @Option(
+    name: .customLong("compression-level"), parsing: .unconditional,
+    help: "A plain zstd level for .h5, instead of the settings made for weights.")
+  var compressionLevel: Int?
+
+  @Option(
+    name: .customLong("relative-to"),
+    help: ArgumentHelp(
+      "Store an .h5 as the differences to this checkpoint, which reading it needs.", valueName: "base"))
+  var relativeTo: String?
+
+  @Flag(name: .shortAndLong, help: "Print nothing but errors.")
+  var quiet = false
+
+  @Flag(help: "Print the result as JSON on standard output.")
+  var json = false
+
+  /// Checks what can be checked of the arguments and the outputs' names.
+  func validate(outputs: [String]) throws {
+    if let threads, threads < 1 { throw ValidationError("--threads must be at least 1") }
+    if let level = compressionLevel, !(-100...22).contains(level) || level == 0 {
+      throw ValidationError("--compression-level must be 1 to 22, or -1 to -100 for speed")
+    }
+    if compressionLevel != nil, outputs.contains(where: { OutputKind(path: $0) != .hdf5 }) {
+      throw ValidationError("--compression-level is for .h5 outputs only")
+    }
+  }
+
+  /// The options for the library.
+  func options(weightsReport: String? = nil) -> OutputOptions {
+    OutputOptions(
+      overwrite: force, synchronize: !noSync, memory: memory.bytes, threads: threads,
+      maximumShardBytes: maximumShardSize.bytes, compressionLevel: compressionLevel,
+      relativeTo: relativeTo, weightsReport: weightsReport)
+  }
+
+  /// True if progress is shown: to a person who doesn't want quiet.
+  var showsProgress: Bool { !quiet && !json && Console.errorIsTerminal }
+}
