@@ -88,7 +88,10 @@ struct FusionOutput: Sendable {
       try writer.setMetadata(Self.metadata(contents, manifest))
       try writer.finish()
     case .hdf5(let writer):
-      for (path, bytes) in WordPieceList.withoutDerived(files) + own {
+      // A file that can be made again is made again if the manifest lists it.
+      let kept = Set(WordPieceList.withoutDerived(files).map(\.path))
+      let listed = manifest?.listedFiles ?? []
+      for (path, bytes) in files + own where kept.contains(path) || !listed.contains(path) {
         try writer.add(file: path, bytes: bytes)
       }
       try writer.finish()
