@@ -18,7 +18,7 @@ public struct Conversion: Sendable {
   /// Opens what stands at a path.
   ///
   /// - Parameters:
-  ///   - path: a model directory or a checkpoint file.
+  ///   - path: a model directory or a checkpoint file, or one with an adapter that is applied to it, `model+adapter`.
   ///   - options: how it is read where there is a choice.
   ///   - elementType: the type that learned tensors get; nil for their own.
   ///   - quantizes: true to store matrices whose rows are multiples of 32 elements in Q8_0; for GGUF only.
@@ -28,7 +28,9 @@ public struct Conversion: Sendable {
     of path: String, options: OpeningOptions = OpeningOptions(), elementType: ElementType? = nil,
     quantizes: Bool = false
   ) throws(EmbedFuseError) {
-    source = try ModelSource.open(path, options: options)
+    var request = Recipe(models: [path])
+    request.opening = options
+    source = try InputOpening.open(request).0[0]
     self.elementType = elementType
     self.quantizes = quantizes
   }
