@@ -248,6 +248,37 @@ import Testing
     #expect(weights.code == .missingInput && weights.problem.contains("holds no tensors"), "\(weights)")
   }
 
+  /// Files with a few bytes changed are read or refused, and nothing else.
+  @Test(arguments: ["adapter_config.json", "adapter_model.safetensors"]) func damageIsNoCrash(file: String)
+    throws
+  {
+    var generator = SeededGenerator(seed: 5)
+    let folder = try TemporaryFolder()
+    try FileManager.default.copyItem(atPath: AdapterTests.sample("patterns"), toPath: folder("adapter"))
+    let url = URL(fileURLWithPath: folder("adapter/" + file))
+    let good = try Data(contentsOf: url)
+    let base = try AdapterTests.base(of: "lora")
+    var refused = 0
+    for _ in 0..<400 {
+      var bad = good
+      for _ in 0..<Int.random(in: 1...4, using: &generator) {
+        let place = Int.random(in: 0..<min(bad.count, 4000), using: &generator)
+        bad[place] = UInt8.random(in: 32...126, using: &generator)
+      }
+      try bad.write(to: url)
+      do throws(EmbedFuseError) {
+        let merged = try base.applying(adapter: folder("adapter"))
+        for tensor in merged.tensors {
+          _ = try tensor.stored.widened(0..<tensor.stored.info.shape.elementCount)
+        }
+      } catch {
+        #expect(error.code != .internalError && !error.problem.isEmpty)
+        refused += 1
+      }
+    }
+    #expect(refused > 100)
+  }
+
   @Test func tellsOfSettingsThatItDoesNotKnow() throws {
     let folder = try TemporaryFolder()
     try FileManager.default.copyItem(atPath: AdapterTests.sample("lora"), toPath: folder("adapter"))

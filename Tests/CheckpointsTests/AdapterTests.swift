@@ -139,6 +139,25 @@ import Testing
     #expect(difference < 0x1p-23)
   }
 
+  /// The left factor of a rank beyond any sense is read in parts.
+  @Test func theRankMayBeLarge() throws {
+    let folder = try TemporaryFolder()
+    try FileManager.default.createDirectory(atPath: folder("adapter"), withIntermediateDirectories: true)
+    let (rank, rows) = (40_000, 6)
+    func ones(_ count: Int) -> [UInt8] { (0..<count).flatMap { _ in [0x80, 0x3F] as [UInt8] } }
+    try SafetensorsBuilder.write(
+      [("x.weight", .bf16, [UInt(rows), 2], ones(rows * 2))], to: folder("base.safetensors"))
+    try SafetensorsBuilder.write(
+      [
+        ("x.lora_A.weight", .bf16, [UInt(rank), 2], ones(rank * 2)),
+        ("x.lora_B.weight", .bf16, [UInt(rows), UInt(rank)], ones(rows * rank)),
+      ], to: folder("adapter/adapter_model.safetensors"))
+    try Self.write(["r": .number(rank), "lora_alpha": .number(rank)], in: folder("adapter"))
+    let merged = try ModelSource.open(folder("base.safetensors")).applying(adapter: folder("adapter"))
+    let values = try TensorValues(merged).doubles("x.weight")
+    #expect(values == Array(repeating: Double(rank + 1), count: rows * 2))
+  }
+
   @Test func adaptersFollowOneAnother() throws {
     let first = try Made(.f64, seed: 1)
     let second = try Made(.f64, seed: 2)

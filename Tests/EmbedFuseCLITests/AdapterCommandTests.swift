@@ -26,6 +26,16 @@ import Testing
     #expect(!folder.names.contains("wrong"))
   }
 
+  @Test func inspectShowsAnAdaptersOwnTensors() throws {
+    let folder = try Self.workspace(["peft/dora"])
+    let inspect = try Command.run("inspect", "dora", in: folder.path)
+    #expect(inspect.code == 0, "\(inspect.error)")
+    #expect(
+      inspect.output.contains("a LoRA adapter, to be named as a fine-tune of its base (peft/base): 4 weights")
+    )
+    #expect(inspect.output.contains("encoder.layer.1.attention.self.value.lora_magnitude_vector"))
+  }
+
   @Test func runsGiveTheirCheckpoints() throws {
     let folder = try Self.workspace(["trainer/run"])
     let start = ["merge", "--base", "run", "run", "--method", "soup"]

@@ -51,6 +51,20 @@ public struct Adapter: Sendable {
     return FilePath.kind(of: list) == .file ? try SentenceModule.list(at: list) : []
   }
 
+  /// The adapter's own tensors as they are stored, to be looked at.
+  var description: ModelSource {
+    let changes = "\(updates.count) weights updated, \(replacements.count) tensors replaced"
+    return ModelSource(
+      path: path, format: checkpoint.format,
+      tensors: checkpoint.tensors.map { ModelSource.Tensor(module: "", stored: $0) },
+      aliases: checkpoint.aliases,
+      modules: modules, transformerFolder: transformerFolder,
+      companions: (try? CompanionFiles.list(in: path)) ?? [], ownFiles: [], weightFiles: checkpoint.files,
+      notes: notes + [
+        "a LoRA adapter, to be named as a fine-tune of its base\(baseName.map { " (\($0.printable))" } ?? ""): \(changes)"
+      ], metadata: checkpoint.metadata)
+  }
+
   /// Opens the adapter in a directory.
   ///
   /// - Throws: `EmbedFuseError`: missing input for files that aren't there, bad data for files that break their

@@ -21,6 +21,9 @@ struct LowRankStorage: TensorStorage {
   /// The right factor's key there.
   let key: Int
 
+  /// The left factor's values that are read at a time, unless those of one row are more.
+  private static let leftLength = 65_536
+
   /// Some columns of some rows: whole rows, or a part of one.
   private struct Piece {
     let rows: Range<Int>
@@ -31,40 +34,52 @@ struct LowRankStorage: TensorStorage {
 
   func read(_ range: Range<Int>, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
     guard !range.isEmpty else { return }
-    let columns = update.columnCount
-    let rows = range.lowerBound / columns..<(range.upperBound - 1) / columns + 1
-    let left = try update.left(rows)
-    let right = try cache.factor(of: key) { () throws(EmbedFuseError) in try update.right() }.values
     // Elements of the result's width are replaced where they stand; others wait beside.
     let width = base.info.elementType.bitWidth / 8
-    let resultWidth = elementType.bitWidth / 8
     var narrower: [UInt8] = []
-    if width == resultWidth {
+    if width == elementType.bitWidth / 8 {
       try base.storage.read(range, into: &bytes)
     } else {
       narrower = Array(repeating: 0, count: range.count * width)
       var room = narrower.mutableSpan
       try base.storage.read(range, into: &room)
     }
-    let length = max(Self.pieceLength, min(columns, BlockGrid.blockLength))
-    var values = Array(repeating: 0.0, count: min(length, range.count))
+    let columns = update.columnCount
+    let right = try cache.factor(of: key) { () throws(EmbedFuseError) in try update.right() }.values
+    let length = min(range.count, max(Self.pieceLength, min(columns, BlockGrid.blockLength)))
+    var values = Array(repeating: 0.0, count: length)
     var start = range.lowerBound
     while start < range.upperBound {
-      let piece = piece(from: start, to: range.upperBound, length: length)
-      let done = start - range.lowerBound
-      let stored = done * width..<(done + piece.count) * width
-      var target = values.mutableSpan
-      if width == resultWidth {
-        _ = widen(bytes.span.extracting(stored), as: base.info.elementType, into: &target)
-      } else {
-        _ = widen(narrower.span.extracting(stored), as: base.info.elementType, into: &target)
+      let first = start / columns
+      let rows =
+        first..<min(first + max(1, Self.leftLength / update.rank), (range.upperBound - 1) / columns + 1)
+      let left = try update.left(rows)
+      let end = min(range.upperBound, rows.upperBound * columns)
+      while start < end {
+        let piece = piece(from: start, to: end, length: length)
+        let place = start - range.lowerBound
+        widen(piece, at: place, bytes.span, narrower.span, into: &values)
+        var target = values.mutableSpan
+        merge(piece, left: left.span, firstRow: first, right: right.span, into: &target)
+        try scaleRows(piece, left: left.span, firstRow: first, right: right.span, in: &target)
+        narrow(
+          values.span.extracting(0..<piece.count), to: elementType, into: &bytes,
+          at: elementType.byteCount(ofElements: place))
+        start += piece.count
       }
-      merge(piece, left: left.span, firstRow: rows.lowerBound, right: right.span, into: &target)
-      try scaleRows(piece, left: left.span, firstRow: rows.lowerBound, right: right.span, in: &target)
-      let results = values.span.extracting(0..<piece.count)
-      narrow(results, to: elementType, into: &bytes, at: done * resultWidth)
-      start += piece.count
     }
+  }
+
+  /// Widens the base's elements of a piece, which stand at `place` among those that were read: in `bytes` if they are
+  /// of the result's width, else in `narrower`.
+  private func widen(
+    _ piece: Piece, at place: Int, _ bytes: Span<UInt8>, _ narrower: Span<UInt8>, into values: inout [Double]
+  ) {
+    let type = base.info.elementType
+    let stored = type.byteCount(ofElements: place)..<type.byteCount(ofElements: place + piece.count)
+    var target = values.mutableSpan
+    let source = type.bitWidth == elementType.bitWidth ? bytes : narrower
+    _ = Kernels.widen(source.extracting(stored), as: type, into: &target)
   }
 
   /// The piece that starts at an element.

@@ -125,7 +125,10 @@ extension ModelSource {
   ) throws(EmbedFuseError) -> ModelSource {
     switch FilePath.kind(of: path) {
     case .directory:
-      guard !Adapter.isAdapter(at: path) else { throw Adapter.isNoModel(path) }
+      if Adapter.isAdapter(at: path) {
+        guard options.describing else { throw Adapter.isNoModel(path) }
+        return try Adapter(at: path, options: options).description
+      }
       return try openDirectory(path, options: options)
     case .file: return try openFile(path, options: options)
     case .other: throw EmbedFuseError(.missingInput, "is neither a file nor a directory", path: path)
