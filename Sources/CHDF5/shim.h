@@ -62,6 +62,33 @@ static inline hid_t ef_h5_open_file(const char *path) {
   return file;
 }
 
+// What opening a file within another needs of the library's memory: nothing, since the bytes are mapped already.
+static inline void *ef_h5_image_same(size_t size, H5FD_file_image_op_t op, void *image) { return image; }
+static inline void *ef_h5_image_nocopy(void *target, const void *source, size_t size, H5FD_file_image_op_t op,
+                                       void *image) {
+  return target;
+}
+static inline void *ef_h5_image_noresize(void *bytes, size_t size, H5FD_file_image_op_t op, void *image) {
+  return NULL;
+}
+static inline herr_t ef_h5_image_keep(void *bytes, H5FD_file_image_op_t op, void *image) { return 0; }
+static inline void *ef_h5_image_share(void *image) { return image; }
+static inline herr_t ef_h5_image_unshare(void *image) { return 0; }
+
+/// Opens for reading what `size` mapped bytes hold, without copying them; they must outlast the file.
+static inline hid_t ef_h5_open_image(void *bytes, size_t size) {
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS), file = -1;
+  H5FD_file_image_callbacks_t callbacks = {ef_h5_image_same,   ef_h5_image_nocopy, ef_h5_image_noresize,
+                                           ef_h5_image_keep,   ef_h5_image_share,  ef_h5_image_unshare,
+                                           bytes};
+  if (access >= 0 && H5Pset_fapl_core(access, 1 << 16, 0) >= 0 &&
+      H5Pset_file_image_callbacks(access, &callbacks) >= 0 && H5Pset_file_image(access, bytes, size) >= 0 &&
+      H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0)
+    file = H5Fopen("image", H5F_ACC_RDONLY, access);
+  if (access >= 0) H5Pclose(access);
+  return file;
+}
+
 /// Bytes before the HDF5 data proper, which chunk addresses don't count; negative on failure.
 static inline int64_t ef_h5_userblock(hid_t file) {
   hsize_t size = 0;
@@ -149,12 +176,18 @@ static inline hid_t ef_h5_float_type(size_t bytes, size_t exponent, size_t manti
 }
 
 /// A complex number as h5py writes it: a compound of two binary32 fields.
-static inline hid_t ef_h5_complex_type(void) {
+static inline hid_t ef_h5_complex_of(hid_t part) {
   hid_t type = H5Tcreate(H5T_COMPOUND, 8);
-  if (type >= 0 && H5Tinsert(type, "r", 0, H5T_IEEE_F32LE) >= 0 && H5Tinsert(type, "i", 4, H5T_IEEE_F32LE) >= 0)
-    return type;
+  if (type >= 0 && H5Tinsert(type, "r", 0, part) >= 0 && H5Tinsert(type, "i", 4, part) >= 0) return type;
   if (type >= 0) H5Tclose(type);
   return -1;
+}
+static inline hid_t ef_h5_complex_type(void) { return ef_h5_complex_of(H5T_IEEE_F32LE); }
+static inline int ef_h5_is_complex(hid_t type, hid_t part) {
+  hid_t complex_type = ef_h5_complex_of(part);
+  int result = complex_type >= 0 && H5Tequal(type, complex_type) > 0;
+  if (complex_type >= 0) H5Tclose(complex_type);
+  return result;
 }
 
 static inline hid_t ef_h5_f32(void) { return H5Tcopy(H5T_IEEE_F32LE); }
@@ -170,212 +203,5 @@ static inline hid_t ef_h5_integer_type(size_t bytes, int is_signed) {
   return type;
 }
 
-/// Names gathered by an iteration: each a kind byte, the text and a NUL.
-typedef struct {
-  char *bytes;
-  size_t count, capacity;
-} ef_h5_names;
-
-static inline herr_t ef_h5_append_name(ef_h5_names *names, char kind, const char *name) {
-  size_t length = strlen(name) + 2;
-  if (names->count + length > names->capacity) {
-    size_t capacity = 2 * (names->count + length);
-    char *bytes = (char *)realloc(names->bytes, capacity);
-    if (bytes == NULL) return -1;
-    names->bytes = bytes;
-    names->capacity = capacity;
-  }
-  names->bytes[names->count] = kind;
-  memcpy(names->bytes + names->count + 1, name, length - 1);
-  names->count += length;
-  return 0;
-}
-
-static inline herr_t ef_h5_link_visitor(hid_t group, const char *name, const H5L_info_t *info, void *context) {
-  return ef_h5_append_name((ef_h5_names *)context, info->type == H5L_TYPE_HARD ? 'h' : 's', name);
-}
-
-static inline herr_t ef_h5_attribute_visitor(hid_t object, const char *name, const H5A_info_t *info,
-                                             void *context) {
-  return ef_h5_append_name((ef_h5_names *)context, 'a', name);
-}
-
-/// Gathers the links of a group in the order of their names: kind `h` for hard links, `s` for all others.
-/// The bytes are the caller's to free, also on failure.
-static inline herr_t ef_h5_links(hid_t group, ef_h5_names *names) {
-  hsize_t index = 0;
-  return H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, &index, ef_h5_link_visitor, names);
-}
-
-/// Gathers the names of an object's attributes, kind `a`.
-static inline herr_t ef_h5_attributes(hid_t object, ef_h5_names *names) {
-  hsize_t index = 0;
-  return H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, &index, ef_h5_attribute_visitor, names);
-}
-
-#if !H5_VERSION_GE(1, 12, 0)
-typedef H5O_info_t H5O_info1_t;
-#endif
-
-/// The kind of an opened object, `g`roup, `d`ataset or `o`ther, and its address in the file; 0 on failure.
-static inline char ef_h5_object_kind(hid_t object, uint64_t *address) {
-  H5O_info1_t info;
-  if (H5Oget_info2(object, &info, H5O_INFO_BASIC) < 0) return 0;
-  *address = info.addr;
-  return info.type == H5O_TYPE_GROUP ? 'g' : info.type == H5O_TYPE_DATASET ? 'd' : 'o';
-}
-
-/// What a dataset's element type is made of.
-typedef struct {
-  H5T_class_t kind;
-  size_t size;
-  int big_endian, is_signed;
-  size_t sign, exponent_at, exponent, mantissa_at, mantissa, bias, precision;
-  int is_complex;
-} ef_h5_type;
-
-static inline herr_t ef_h5_describe_type(hid_t dataset, ef_h5_type *result) {
-  memset(result, 0, sizeof *result);
-  hid_t type = H5Dget_type(dataset);
-  if (type < 0) return -1;
-  hid_t described = H5Tget_class(type) == H5T_ENUM ? H5Tget_super(type) : H5Tcopy(type);
-  result->kind = H5Tget_class(type);
-  result->size = H5Tget_size(type);
-  if (described >= 0) {
-    H5T_class_t kind = H5Tget_class(described);
-    if (kind == H5T_INTEGER || kind == H5T_FLOAT) {
-      result->big_endian = H5Tget_order(described) != H5T_ORDER_LE && result->size > 1;
-      result->precision = H5Tget_precision(described);
-    }
-    if (kind == H5T_INTEGER) result->is_signed = H5Tget_sign(described) == H5T_SGN_2;
-    if (kind == H5T_FLOAT) {
-      H5Tget_fields(described, &result->sign, &result->exponent_at, &result->exponent, &result->mantissa_at,
-                    &result->mantissa);
-      result->bias = H5Tget_ebias(described);
-    }
-    hid_t complex_type = ef_h5_complex_type();
-    result->is_complex = complex_type >= 0 && H5Tequal(described, complex_type) > 0;
-    if (complex_type >= 0) H5Tclose(complex_type);
-    H5Tclose(described);
-  }
-  H5Tclose(type);
-  return described < 0 ? -1 : 0;
-}
-
-/// The extents of a dataset, at most 32; the number of them, or -1 for a dataset without values.
-static inline int ef_h5_extents(hid_t dataset, hsize_t *extents) {
-  hid_t space = H5Dget_space(dataset);
-  int rank = space < 0 || H5Sget_simple_extent_type(space) == H5S_NULL
-                 ? -1 : H5Sget_simple_extent_dims(space, extents, NULL);
-  if (space >= 0) H5Sclose(space);
-  return rank;
-}
-
-/// How a dataset is stored: `c`ontiguous, in c`h`unks, `i`n its header, or `o`ther (also in external files).
-/// With chunks, their extents; with filters, up to 8 of their numbers and first parameters.
-typedef struct {
-  char layout;
-  hsize_t chunk[32];
-  int filters;
-  int filter[8];
-  unsigned parameter[8];
-} ef_h5_storage;
-
-static inline herr_t ef_h5_describe_storage(hid_t dataset, ef_h5_storage *result) {
-  memset(result, 0, sizeof *result);
-  hid_t creation = H5Dget_create_plist(dataset);
-  if (creation < 0) return -1;
-  H5D_layout_t layout = H5Pget_layout(creation);
-  result->layout = layout == H5D_CONTIGUOUS && H5Pget_external_count(creation) == 0 ? 'c'
-                   : layout == H5D_CHUNKED ? 'h' : layout == H5D_COMPACT ? 'i' : 'o';
-  if (layout == H5D_CHUNKED) H5Pget_chunk(creation, 32, result->chunk);
-  result->filters = H5Pget_nfilters(creation);
-  for (int i = 0; i < result->filters && i < 8; i++) {
-    unsigned flags = 0, values[16] = {0}, config = 0;
-    size_t count = 16;
-    result->filter[i] = H5Pget_filter2(creation, (unsigned)i, &flags, &count, values, 0, NULL, &config);
-    result->parameter[i] = count > 0 ? values[0] : 0;
-  }
-  H5Pclose(creation);
-  return result->filters < 0 ? -1 : 0;
-}
-
-/// Reads a chunk of a chunked dataset, or a whole dataset where rank is 0, through the library's own filters.
-/// `extents` is what of the chunk lies within the dataset; the chunk's other bytes are left alone.
-static inline herr_t ef_h5_read(hid_t dataset, int rank, const hsize_t *corner, const hsize_t *extents,
-                                const hsize_t *chunk, void *target) {
-  hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
-  hid_t memory = rank == 0 ? H5Scopy(space) : H5Screate_simple(rank, chunk, NULL);
-  hsize_t origin[32] = {0};
-  herr_t status = type < 0 || space < 0 || memory < 0 ? -1 : 0;
-  if (status >= 0 && rank > 0)
-    status = H5Sselect_hyperslab(space, H5S_SELECT_SET, corner, NULL, extents, NULL) < 0 ||
-             H5Sselect_hyperslab(memory, H5S_SELECT_SET, origin, NULL, extents, NULL) < 0 ? -1 : 0;
-  if (status >= 0) status = H5Dread(dataset, type, memory, space, H5P_DEFAULT, target);
-  if (type >= 0) H5Tclose(type);
-  if (space >= 0) H5Sclose(space);
-  if (memory >= 0) H5Sclose(memory);
-  return status;
-}
-
-/// A text attribute of at most `limit` bytes, fixed or variable in length, the caller's to free; NULL where
-/// there is none.
-static inline char *ef_h5_read_text(hid_t object, const char *name, size_t limit, size_t *length) {
-  if (H5Aexists(object, name) <= 0) return NULL;
-  hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
-  if (attribute < 0) return NULL;
-  hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
-  char *text = NULL;
-  if (type >= 0 && space >= 0 && H5Tget_class(type) == H5T_STRING && H5Sget_simple_extent_npoints(space) == 1) {
-    if (H5Tis_variable_str(type) > 0) {
-      char *value = NULL;
-      if (H5Aread(attribute, type, &value) >= 0 && value != NULL) {
-        *length = strlen(value);
-        if (*length <= limit && (text = (char *)malloc(*length + 1)) != NULL) memcpy(text, value, *length + 1);
-        H5free_memory(value);
-      }
-    } else {
-      size_t size = H5Tget_size(type);
-      if (size > 0 && size <= limit && (text = (char *)calloc(size + 1, 1)) != NULL) {
-        if (H5Aread(attribute, type, text) < 0) {
-          free(text);
-          text = NULL;
-        } else {
-          *length = H5Tget_strpad(type) == H5T_STR_NULLTERM ? strlen(text) : size;
-          while (*length > 0 && text[*length - 1] == 0) --*length;
-        }
-      }
-    }
-  }
-  if (type >= 0) H5Tclose(type);
-  if (space >= 0) H5Sclose(space);
-  H5Aclose(attribute);
-  return text;
-}
-
-/// How many integers an attribute holds, or -1 where there is none of integers.
-static inline int64_t ef_h5_count_integers(hid_t object, const char *name) {
-  if (H5Aexists(object, name) <= 0) return -1;
-  hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
-  if (attribute < 0) return -1;
-  hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
-  int64_t result = type >= 0 && space >= 0 && H5Tget_class(type) == H5T_INTEGER
-                       ? (int64_t)H5Sget_simple_extent_npoints(space) : -1;
-  if (type >= 0) H5Tclose(type);
-  if (space >= 0) H5Sclose(space);
-  H5Aclose(attribute);
-  return result;
-}
-
-/// Reads the integers of an attribute, which must be exactly `count`.
-static inline herr_t ef_h5_read_integers(hid_t object, const char *name, uint64_t *values, hsize_t count) {
-  hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
-  if (attribute < 0) return -1;
-  hid_t space = H5Aget_space(attribute);
-  herr_t status = space >= 0 && H5Sget_simple_extent_npoints(space) == (hssize_t)count
-                      ? H5Aread(attribute, H5T_NATIVE_UINT64, values) : -1;
-  if (space >= 0) H5Sclose(space);
-  H5Aclose(attribute);
-  return status;
-}
+#include "reading.h"
 #endif

@@ -3,8 +3,8 @@ import TensorCore
 /// Where the values of one tensor come from.
 ///
 /// The streaming pass asks for ranges of elements in ascending order, each once a pass; several workers ask at
-/// the same time. An implementation therefore holds no mutable state, or guards it, and never keeps more than a
-/// block in memory.
+/// the same time. An implementation therefore holds no mutable state, or guards it, and keeps no more in
+/// memory than a block and what `residentBytes` says.
 public protocol TensorStorage: Sendable {
   /// Writes the elements of `range`, counted row-major from the tensor's first, into `bytes`: little-endian, of
   /// the tensor's own element type, without gaps.
@@ -13,6 +13,15 @@ public protocol TensorStorage: Sendable {
   ///
   /// - Throws: `EmbedFuseError` where the file can't be read, or ends before the tensor does.
   func read(_ range: Range<Int>, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError)
+
+  /// Bytes that reading keeps in memory at most, counted once for all tensors of a file: decoded chunks that several
+  /// blocks share. Nothing for what is read straight from the file.
+  var residentBytes: Int { get }
+}
+
+extension TensorStorage {
+  /// Nothing.
+  public var residentBytes: Int { 0 }
 }
 
 /// A tensor that a checkpoint holds: its description and the way to its values.

@@ -98,6 +98,9 @@ final class DeltaSource: Sendable {
 
 // MARK: - Values
 
+/// What reading the base keeps in memory.
+fileprivate var residentBytes: Int { base?.tensors.values.map(\.storage.residentBytes).max() ?? 0 }
+
 extension DeltaSource {
   /// The storage of tensor `index`, whose differences come from `differences`.
   func storage(of index: Int, differences: any TensorStorage) -> any TensorStorage {
@@ -163,6 +166,8 @@ private struct DeltaStorage: TensorStorage {
   let source: DeltaSource
   let index: Int
   let differences: any TensorStorage
+
+  var residentBytes: Int { differences.residentBytes + source.residentBytes }
 
   func read(_ range: Range<Int>, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
     guard !range.isEmpty else { return }

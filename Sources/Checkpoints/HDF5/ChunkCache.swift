@@ -1,7 +1,8 @@
 import Synchronization
+import TensorCore
 
 /// The values of the chunks that were decoded last, for readers that take less than a chunk at a time. One serves a
-/// whole file; it keeps a bounded number of bytes.
+/// whole file; it keeps a bounded number of bytes. What several workers ask for at once is decoded once.
 final class ChunkCache: Sendable {
   /// A chunk of a dataset, by their numbers.
   struct Key: Hashable, Sendable {
@@ -9,8 +10,16 @@ final class ChunkCache: Sendable {
     var chunk: Int
   }
 
+  /// A chunk's values, once they are decoded; who asks meanwhile waits.
+  private final class Slot: Sendable {
+    let byteCount: Int
+    let values = Mutex<[UInt8]?>(nil)
+
+    init(byteCount: Int) { self.byteCount = byteCount }
+  }
+
   private struct State {
-    var chunks: [Key: [UInt8]] = [:]
+    var slots: [Key: Slot] = [:]
     /// The keys, longest unused first.
     var order: [Key] = []
     var byteCount = 0
@@ -22,24 +31,32 @@ final class ChunkCache: Sendable {
   /// A cache of at most `limit` bytes, or of one chunk if that is larger.
   init(limit: Int) { self.limit = limit }
 
-  /// The chunk, if it is still there.
-  subscript(key: Key) -> [UInt8]? {
-    state.withLock { state in
-      guard let chunk = state.chunks[key] else { return nil }
-      if let index = state.order.lastIndex(of: key) { state.order.append(state.order.remove(at: index)) }
-      return chunk
+  /// The values of a chunk of `byteCount` bytes, decoded unless they are still there.
+  func values(
+    of key: Key, byteCount: Int, decode: () throws(EmbedFuseError) -> [UInt8]
+  ) throws(EmbedFuseError) -> [UInt8] {
+    let slot = state.withLock { Self.slot(key, byteCount, limit: limit, in: &$0) }
+    return try slot.values.withLock { values throws(EmbedFuseError) in
+      if let values { return values }
+      let decoded = try decode()
+      values = decoded
+      return decoded
     }
   }
 
-  /// Keeps a chunk, and drops those unused longest if need be.
-  func insert(_ chunk: [UInt8], for key: Key) {
-    state.withLock { state in
-      guard state.chunks.updateValue(chunk, forKey: key) == nil else { return }
-      state.order.append(key)
-      state.byteCount += chunk.count
-      while state.byteCount > limit, state.order.count > 1 {
-        state.byteCount -= state.chunks.removeValue(forKey: state.order.removeFirst())?.count ?? 0
-      }
+  /// The place of a chunk, now the one used last. Those unused longest go, if need be.
+  private static func slot(_ key: Key, _ byteCount: Int, limit: Int, in state: inout State) -> Slot {
+    if let slot = state.slots[key] {
+      if let index = state.order.lastIndex(of: key) { state.order.append(state.order.remove(at: index)) }
+      return slot
     }
+    let slot = Slot(byteCount: byteCount)
+    state.slots[key] = slot
+    state.order.append(key)
+    state.byteCount += byteCount
+    while state.byteCount > limit, state.order.count > 1 {
+      state.byteCount -= state.slots.removeValue(forKey: state.order.removeFirst())?.byteCount ?? 0
+    }
+    return slot
   }
 }

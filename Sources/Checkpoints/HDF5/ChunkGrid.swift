@@ -74,17 +74,62 @@ struct ChunkGrid: Sendable, Hashable {
     dimensions.indices.map { min(chunk[$0], dimensions[$0] - corner[$0]) }
   }
 
-  /// The chunks that hold elements of a range that isn't empty.
+  /// The chunks that hold elements of a range that isn't empty, in ascending order.
   func chunks(over range: Range<Int>) -> [Int] {
     let (low, high) = (coordinates(range.lowerBound), coordinates(range.upperBound - 1))
-    var result = [0]
-    var isFree = false
-    for axis in dimensions.indices {
-      let places = isFree ? 0...(counts[axis] - 1) : (low[axis] / chunk[axis])...(high[axis] / chunk[axis])
-      result = result.flatMap { prefix in places.map { prefix * counts[axis] + $0 } }
-      if low[axis] != high[axis] { isFree = true }
+    let last = dimensions.count - 1
+    // The axis along which the range goes beyond one step.
+    guard let axis = dimensions.indices.first(where: { low[$0] != high[$0] }) else {
+      return [index(ofChunkHolding: low)]
     }
-    return result
+    var result: Set<Int> = []
+    if axis == last {
+      insert(low[axis]..<high[axis] + 1, at: axis, of: low, into: &result)
+    } else {
+      insert(low[axis] + 1..<high[axis], at: axis, of: low, into: &result)
+    }
+    // From the first element to the end of its step, axis by axis; likewise from the start of the last one's.
+    for inner in axis + 1..<max(axis + 1, dimensions.count) {
+      insert(low[inner] + (inner == last ? 0 : 1)..<dimensions[inner], at: inner, of: low, into: &result)
+      insert(0..<high[inner] + (inner == last ? 1 : 0), at: inner, of: high, into: &result)
+    }
+    return result.sorted()
+  }
+
+  /// Adds the chunks that hold elements whose coordinate along `axis` is one of `places`, those before it as in
+  /// `corner`, and those after it any. On the last axis nothing follows.
+  private func insert(
+    _ places: Range<Int>, at axis: Int, of corner: [Int], into result: inout Set<Int>
+  ) {
+    guard let first = places.first, let last = places.last else { return }
+    var indices = [corner[..<axis].indices.reduce(0) { $0 * counts[$1] + corner[$1] / chunk[$1] }]
+    for inner in axis..<dimensions.count {
+      let steps =
+        inner == axis
+        ? first / chunk[inner]...last / chunk[inner] : 0...counts[inner] - 1
+      indices = indices.flatMap { outer in steps.map { outer * counts[inner] + $0 } }
+    }
+    result.formUnion(indices)
+  }
+
+  private func index(ofChunkHolding coordinates: [Int]) -> Int {
+    dimensions.indices.reduce(0) { $0 * counts[$1] + coordinates[$1] / chunk[$1] }
+  }
+
+  /// How many chunks a range of `length` elements touches at most, about.
+  func chunksTouched(byRangeOf length: Int) -> Int {
+    var inner = 1
+    var chunks = 1
+    for axis in dimensions.indices.reversed() {
+      let (wider, overflow) = inner.multipliedReportingOverflow(by: dimensions[axis])
+      if overflow || wider > length {
+        // The range takes some steps along this axis, each with all that lies within.
+        return min(count, chunks * min(counts[axis], (length / inner + chunk[axis] - 1) / chunk[axis] + 1))
+      }
+      inner = wider
+      chunks *= counts[axis]
+    }
+    return chunks
   }
 
   /// Calls `body` with the place in the chunk and the range of elements of each part of `range` that lies within one
@@ -96,6 +141,7 @@ struct ChunkGrid: Sendable, Hashable {
     let extents = clippedExtents(at: corner)
     let last = dimensions.count - 1
     var place = [Int](repeating: 0, count: dimensions.count)
+    place[0] = last == 0 ? 0 : max(0, coordinates(range.lowerBound)[0] - corner[0])
     while true {
       let start = flatIndex(zip(corner, place).map { $0 + $1 })
       if start >= range.upperBound { return }

@@ -1,56 +1,62 @@
 import CHDF5
 import TensorCore
 
-/// The storage of a tensor in compressed chunks, which are decoded as they are asked for, by any number of workers.
+/// The storage of a tensor in chunks, which are decoded as they are asked for, by any number of workers.
 struct ChunkedStorage: TensorStorage {
-  /// Bytes of a chunk at most, so that a small damaged file can't ask for much memory.
-  static let chunkByteLimit = 256 << 20
+  /// What the tensors of one file share.
+  struct Shared: Sendable {
+    let file: HDF5File
+    let cache: ChunkCache
+    /// Bytes that reading the file keeps in memory at most.
+    let residentBytes: Int
+  }
 
-  private let file: HDF5File
+  /// Where the chunks stand, by the numbers of the grid.
+  private enum Places: Sendable {
+    case listed([Int: HDF5Dataset.Chunk])
+    case onDemand
+  }
+
+  private let shared: Shared
   private let dataset: HDF5Dataset
   private let number: Int
   private let grid: ChunkGrid
-  /// By the numbers of the grid.
-  private let chunks: [HDF5Dataset.Chunk]
+  private let places: Places
   private let type: ElementType
   private let width: Int
-  private let cache: ChunkCache
-  private let decoders: FreeList<ChunkDecoder>
+
+  var residentBytes: Int { shared.residentBytes }
 
   /// - Parameter number: tells the dataset's chunks from those of others in the cache.
   init(
-    _ dataset: HDF5Dataset, extents: [UInt64], chunks: [HDF5Dataset.Chunk], type: ElementType, number: Int,
-    in file: HDF5File, cache: ChunkCache, decoders: FreeList<ChunkDecoder>
+    _ dataset: HDF5Dataset, grid: ChunkGrid, chunks: HDF5Dataset.ChunkPlaces, type: ElementType, number: Int,
+    shared: Shared
   ) throws(EmbedFuseError) {
-    let width = dataset.type.byteCount
-    func refuse(_ problem: String) -> EmbedFuseError {
-      EmbedFuseError(.badData, problem, path: file.path, tensor: dataset.path)
-    }
-    guard let grid = ChunkGrid(dimensions: dataset.dimensions, chunk: extents) else {
-      throw refuse("chunks of \(extents) don't fit its extents \(dataset.dimensions)")
-    }
-    guard grid.chunkLength <= Self.chunkByteLimit / width else {
-      throw refuse("its chunks have more than \(Self.chunkByteLimit) bytes")
-    }
-    guard chunks.count == grid.count else {
-      throw refuse("\(chunks.count) of its \(grid.count) chunks were written")
-    }
-    var placed: [HDF5Dataset.Chunk?] = Array(repeating: nil, count: grid.count)
-    for chunk in chunks {
-      guard let index = grid.index(ofCorner: chunk.corner), placed[index] == nil else {
-        throw refuse("it has a chunk at \(chunk.corner), where none starts or two do")
-      }
-      placed[index] = chunk
-    }
-    self.file = file
+    self.shared = shared
     self.dataset = dataset
     self.number = number
     self.grid = grid
-    self.chunks = placed.compactMap { $0 }
     self.type = type
-    self.width = width
-    self.cache = cache
-    self.decoders = decoders
+    width = dataset.type.byteCount
+    func refuse(_ problem: String) -> EmbedFuseError {
+      EmbedFuseError(.badData, problem, path: shared.file.path, tensor: dataset.path)
+    }
+    let count: Int
+    switch chunks {
+    case .listed(let chunks):
+      var placed: [Int: HDF5Dataset.Chunk] = [:]
+      for chunk in chunks {
+        guard let index = grid.index(ofCorner: chunk.corner),
+          placed.updateValue(chunk, forKey: index) == nil
+        else { throw refuse("it has a chunk at \(chunk.corner), where none starts or two do") }
+      }
+      (places, count) = (.listed(placed), placed.count)
+    case .onDemand(let written, _):
+      (places, count) = (.onDemand, written)
+    }
+    guard count == grid.count || dataset.fillValue != nil else {
+      throw refuse("\(count) of its \(grid.count) chunks were written")
+    }
   }
 
   /// Decodes whole chunks straight into `bytes`; of others it copies, and keeps them for the next call.
@@ -61,8 +67,9 @@ struct ChunkedStorage: TensorStorage {
       / width
     guard !wanted.isEmpty else { return }
     for index in grid.chunks(over: wanted) {
-      if let held = grid.contiguousRange(of: index), held.count == grid.chunkLength,
-        wanted.lowerBound <= held.lowerBound, held.upperBound <= wanted.upperBound
+      let held = grid.contiguousRange(of: index)
+      if let held, held.count == grid.chunkLength, wanted.lowerBound <= held.lowerBound,
+        held.upperBound <= wanted.upperBound
       {
         let start = (held.lowerBound - wanted.lowerBound) * width
         try unsafe bytes.withUnsafeMutableBufferPointer { bytes throws(EmbedFuseError) in
@@ -71,23 +78,30 @@ struct ChunkedStorage: TensorStorage {
           try decode(index, into: &target)
         }
       } else {
-        copy(try chunk(index), index, wanted, into: &bytes)
+        copy(try chunk(index), index, held, wanted, into: &bytes)
       }
     }
   }
 
-  /// Copies what `wanted` asks for of chunk `index`.
+  /// Copies what `wanted` asks for of chunk `index`, which holds the elements `held` if they are one range.
   private func copy(
-    _ chunk: [UInt8], _ index: Int, _ wanted: Range<Int>, into bytes: inout MutableSpan<UInt8>
+    _ chunk: [UInt8], _ index: Int, _ held: Range<Int>?, _ wanted: Range<Int>,
+    into bytes: inout MutableSpan<UInt8>
   ) {
     unsafe bytes.withUnsafeMutableBytes { target in
       unsafe chunk.withUnsafeBytes { source in
-        grid.forEachRow(of: index, in: wanted) { offset, elements in
+        func move(_ offset: Int, _ elements: Range<Int>) {
           let start = (elements.lowerBound - wanted.lowerBound) * width
           unsafe UnsafeMutableRawBufferPointer(rebasing: target[start..<start + elements.count * width])
             .copyMemory(
               from: UnsafeRawBufferPointer(
                 rebasing: source[offset * width..<(offset + elements.count) * width]))
+        }
+        if let held {
+          let part = held.clamped(to: wanted)
+          move(part.lowerBound - held.lowerBound, part)
+        } else {
+          grid.forEachRow(of: index, in: wanted, move)
         }
       }
     }
@@ -95,38 +109,99 @@ struct ChunkedStorage: TensorStorage {
 
   /// The values of a whole chunk, padding included.
   private func chunk(_ index: Int) throws(EmbedFuseError) -> [UInt8] {
-    let key = ChunkCache.Key(dataset: number, chunk: index)
-    if let kept = cache[key] { return kept }
-    var values = [UInt8](repeating: 0, count: grid.chunkLength * width)
-    try decode(index, filling: &values)
-    cache.insert(values, for: key)
-    return values
+    let size = grid.chunkLength * width
+    return try shared.cache.values(of: ChunkCache.Key(dataset: number, chunk: index), byteCount: size) {
+      () throws(EmbedFuseError) in
+      var values = [UInt8](repeating: 0, count: size)
+      var span = values.mutableSpan
+      try decode(index, into: &span)
+      return values
+    }
   }
+}
 
-  private func decode(_ index: Int, filling values: inout [UInt8]) throws(EmbedFuseError) {
-    var span = values.mutableSpan
-    try decode(index, into: &span)
-  }
+// MARK: - Decoding
 
+extension ChunkedStorage {
   private func decode(_ index: Int, into values: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
-    guard let filters = dataset.filters else { return try decodeByLibrary(index, into: &values) }
-    let chunk = chunks[index]
-    let stored = try file.input.bytes(chunk.offset..<chunk.offset + chunk.byteCount)
-    let decoder = try decoders.take()
-    defer { decoders.put(decoder) }
+    let corner = grid.corner(of: index)
     do throws(EmbedFuseError) {
-      try decoder.decode(stored.span, filters: filters, mask: chunk.mask, into: &values)
+      switch places {
+      case .listed(let chunks):
+        guard let chunk = chunks[index] else { return try fill(&values) }
+        try decode(chunk, into: &values)
+      case .onDemand:
+        guard let filters = dataset.filters else { return try decodeByLibrary(corner, into: &values) }
+        guard let (stored, mask) = try storedByLibrary(corner) else { return try fill(&values) }
+        try decode(stored, filters, mask: mask, into: &values)
+      }
     } catch {
       var error = error
-      (error.path, error.tensor, error.offset) = (file.path, dataset.path, chunk.offset)
-      error.problem = "the chunk at \(chunk.corner): \(error.problem)"
+      (error.path, error.tensor) = (shared.file.path, dataset.path)
+      if case .listed(let chunks) = places { error.offset = chunks[index]?.offset }
+      error.problem = "the chunk at \(corner): \(error.problem)"
       throw error
     }
   }
 
+  private func decode(_ chunk: HDF5Dataset.Chunk, into values: inout MutableSpan<UInt8>)
+    throws(EmbedFuseError)
+  {
+    let input = shared.file.input
+    let stored = chunk.offset..<chunk.offset + chunk.byteCount
+    let filters = dataset.filters ?? []
+    let applied = try ChunkFilter.applied(filters, mask: chunk.mask)
+    if applied.isEmpty, chunk.byteCount == values.count {
+      return try input.read(chunk.byteCount, at: chunk.offset, into: &values)
+    }
+    guard values.count > ChunkDecoder.streamingBytes, ChunkDecoder.streams(applied) else {
+      return try decode(try input.bytes(stored), filters, mask: chunk.mask, into: &values)
+    }
+    let decoder = try ChunkDecoder.shared.take()
+    defer { ChunkDecoder.shared.put(decoder) }
+    try decoder.stream(stored, of: input, applied: applied, into: &values)
+  }
+
+  private func decode(
+    _ stored: [UInt8], _ filters: [ChunkFilter], mask: UInt32, into values: inout MutableSpan<UInt8>
+  ) throws(EmbedFuseError) {
+    let decoder = try ChunkDecoder.shared.take()
+    defer { ChunkDecoder.shared.put(decoder) }
+    try decoder.decode(stored.span, filters: filters, mask: mask, into: &values)
+  }
+
+  /// The values of a chunk that was never written.
+  private func fill(_ values: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
+    guard let element = dataset.fillValue else {
+      throw EmbedFuseError(.badData, "it was never written")
+    }
+    for index in values.indices { values[index] = element[index % element.count] }
+  }
+
+  /// The bytes of a chunk as they are stored, with its filter mask, where the library finds it; nil if it was never
+  /// written.
+  private func storedByLibrary(_ corner: [Int]) throws(EmbedFuseError) -> (bytes: [UInt8], mask: UInt32)? {
+    let file = shared.file
+    let corner = corner.map { hsize_t($0) }
+    return try HDF5Library.locked { () throws(EmbedFuseError) in
+      let id = unsafe H5Dopen2(file.id, dataset.path, 0)
+      defer { H5Dclose(id) }
+      let size = try HDF5Library.check(
+        unsafe ef_h5_chunk_size(id, corner), .badData, "it can't be found", path: file.path)
+      guard size > 0 else { return nil }
+      _ = try file.check(offset: 0, byteCount: UInt64(size), of: "a chunk", in: dataset.path)
+      var bytes = [UInt8](repeating: 0, count: Int(size))
+      var mask: UInt32 = 0
+      try HDF5Library.check(
+        unsafe H5Dread_chunk(id, 0, corner, &mask, &bytes), .badData, "it can't be read", path: file.path)
+      return (bytes, mask)
+    }
+  }
+
   /// Lets the library undo filters that only it knows.
-  private func decodeByLibrary(_ index: Int, into values: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
-    let corner = grid.corner(of: index)
+  private func decodeByLibrary(_ corner: [Int], into values: inout MutableSpan<UInt8>) throws(EmbedFuseError)
+  {
+    let file = shared.file
     let extents = grid.clippedExtents(at: corner)
     try unsafe values.withUnsafeMutableBytes { target throws(EmbedFuseError) in
       try HDF5Library.locked { () throws(EmbedFuseError) in
@@ -135,8 +210,8 @@ struct ChunkedStorage: TensorStorage {
         try HDF5Library.check(
           unsafe ef_h5_read(
             id, Int32(corner.count), corner.map { hsize_t($0) }, extents.map { hsize_t($0) },
-            grid.chunk.map { hsize_t($0) }, target.baseAddress), .badData,
-          "the chunk at \(corner) can't be read", path: file.path, tensor: dataset.path)
+            grid.chunk.map { hsize_t($0) }, target.baseAddress), .badData, "it can't be read", path: file.path
+        )
       }
     }
   }

@@ -5,7 +5,8 @@ extension HDF5Dataset {
   var position: Int? {
     switch layout {
     case .contiguous(let offset): offset
-    case .chunked(_, let chunks): chunks.map(\.offset).min()
+    case .chunked(_, .listed(let chunks)): chunks.map(\.offset).min()
+    case .chunked(_, .onDemand(_, let first)): first
     case .compact: nil
     }
   }
@@ -15,11 +16,8 @@ extension HDF5Dataset {
   /// The attribute `dtype` says what bytes mean, `shape` the extents where they are others, and `name` that the path
   /// was encoded.
   func tensorInfo(in file: String) throws(EmbedFuseError) -> TensorInfo {
-    func refuse(_ problem: String, remedy: String? = nil) -> EmbedFuseError {
-      EmbedFuseError(.badData, problem, path: file, tensor: path, remedy: remedy)
-    }
-    guard !type.isBigEndian else {
-      throw refuse("its values are big-endian", remedy: "store it little-endian")
+    func refuse(_ problem: String) -> EmbedFuseError {
+      EmbedFuseError(.badData, problem, path: file, tensor: path)
     }
     guard let elementType = try differenceType(in: file) ?? interpretedType else {
       throw refuse("its type of \(type.byteCount) bytes is not an element type of checkpoints")

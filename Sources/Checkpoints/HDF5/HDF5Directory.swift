@@ -11,6 +11,8 @@ struct HDF5Directory: Sendable {
   private(set) var datasets: [HDF5Dataset] = []
   /// Further paths that lead to a dataset: path components, and the dataset's index.
   private(set) var aliases: [(components: [String], dataset: Int)] = []
+  /// The datasets that hold no tensors, with what they hold instead.
+  private(set) var others: [(path: String, contents: String)] = []
   /// The texts attached to the checkpoint.
   private(set) var metadata: [String: String] = [:]
   /// The texts about the base of what is stored as differences; nil where nothing is.
@@ -39,13 +41,24 @@ struct HDF5Directory: Sendable {
         if let first = known[object.address] {
           aliases.append((components, first))
         } else {
-          known[object.address] = datasets.count
-          datasets.append(try object.dataset())
+          switch try object.dataset() {
+          case .tensor(let dataset):
+            known[object.address] = datasets.count
+            datasets.append(dataset)
+          case .other(let contents): others.append((components.joined(separator: "/"), contents))
+          }
         }
       case .other:
         break
       }
       object.close()
     }
+  }
+}
+
+extension HDF5Directory {
+  /// What the datasets without tensors hold, for a message.
+  var othersText: String {
+    others.map { "\($0.path) (\($0.contents))" }.printableList
   }
 }

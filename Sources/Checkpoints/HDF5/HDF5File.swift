@@ -2,20 +2,45 @@ import CHDF5
 import TensorCore
 
 /// An HDF5 file opened for reading: by the library for what it describes, and directly for the values.
+///
+/// It may stand within another file, stored as it is: then the library sees the part through a mapping.
 final class HDF5File: Sendable {
+  /// The path in messages.
   let path: String
   /// The library's handle; use it in `HDF5Library.locked` only.
   let id: hid_t
   /// The file itself.
   let input: InputFile
+  /// The bytes of `input` that are the HDF5 file.
+  private let part: Range<Int>
   /// Bytes in front of what HDF5 counts as the file's start. Addresses of chunks leave them out.
   let userblock: Int
 
-  init(_ path: String) throws(EmbedFuseError) {
+  /// Opens a file.
+  convenience init(_ path: String) throws(EmbedFuseError) {
+    let input = try InputFile(path)
+    try self.init(input, part: 0..<input.byteCount, path: path) { unsafe ef_h5_open_file(path) }
+  }
+
+  /// Opens the part of a file that is an HDF5 file; `path` names it in messages.
+  convenience init(_ part: Range<Int>, of input: InputFile, path: String) throws(EmbedFuseError) {
+    let start = try input.withMappedBytes(part) { bytes in
+      unsafe bytes.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
+    }
+    try self.init(input, part: part, path: path) {
+      // The mapping lasts as long as `input`, and the library only reads.
+      unsafe ef_h5_open_image(UnsafeMutableRawPointer(bitPattern: start), part.count)
+    }
+  }
+
+  private init(
+    _ input: InputFile, part: Range<Int>, path: String, open: () -> hid_t
+  ) throws(EmbedFuseError) {
     self.path = path
-    input = try InputFile(path)
+    self.input = input
+    self.part = part
     (id, userblock) = try HDF5Library.locked { () throws(EmbedFuseError) in
-      let id = unsafe ef_h5_open_file(path)
+      let id = open()
       try HDF5Library.check(id, .badData, "it can't be opened as HDF5", path: path)
       do throws(EmbedFuseError) {
         let userblock = try HDF5Library.check(
@@ -33,17 +58,17 @@ final class HDF5File: Sendable {
     try? HDF5Library.locked { _ = H5Fclose(id) }
   }
 
-  /// Checks that a range of bytes lies within the file.
+  /// Checks that a range of bytes lies within the file, and returns which of `input` they are.
   func check(
     offset: UInt64, byteCount: UInt64, of what: String, in dataset: String
   ) throws(EmbedFuseError) -> Range<Int> {
     let (end, overflow) = offset.addingReportingOverflow(byteCount)
-    guard !overflow, end <= UInt64(input.byteCount) else {
+    guard !overflow, end <= UInt64(part.count) else {
       throw EmbedFuseError(
         .badData,
-        "\(what) of \(byteCount) bytes from byte \(offset) on ends after the file's \(input.byteCount)",
+        "\(what) of \(byteCount) bytes from byte \(offset) on ends after the file's \(part.count)",
         path: path, tensor: dataset, remedy: "the file was cut short; restore it from a copy")
     }
-    return Int(offset)..<Int(end)
+    return part.lowerBound + Int(offset)..<part.lowerBound + Int(end)
   }
 }

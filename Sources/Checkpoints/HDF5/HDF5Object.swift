@@ -13,8 +13,8 @@ struct HDF5Object: ~Copyable {
 
   /// Bytes of a text attribute at most.
   private static let textLimit = 64 << 20
-  /// Chunks of a dataset at most: the library takes time in the square of their number to list them.
-  private static let chunkLimit = 1 << 16
+  /// Chunks that are listed at most: the library takes time in the square of their number.
+  private static let listedChunks = 4096
 
   let kind: Kind
   /// Where the object's header stands, the same for every path that leads to it.
@@ -79,6 +79,18 @@ extension HDF5Object {
     return links.map(\.name)
   }
 
+  /// The texts of an attribute that holds a row of them; nil if there is none of this name.
+  func list(_ attribute: String) throws(EmbedFuseError) -> [String]? {
+    let id = id
+    return try HDF5Library.locked { () throws(EmbedFuseError) in
+      var names = unsafe ef_h5_names()
+      let status = unsafe ef_h5_read_texts(id, attribute, Self.textLimit, &names)
+      defer { unsafe free(names.bytes) }
+      try check(status, "its attribute \(attribute) is no list of names")
+      return status == 0 ? nil : unsafe Self.texts(names).map(\.name)
+    }
+  }
+
   /// The text attributes, their names decoded.
   func texts() throws(EmbedFuseError) -> [String: String] {
     var result: [String: String] = [:]
@@ -89,7 +101,7 @@ extension HDF5Object {
   }
 
   /// A text attribute; nil if there is none of this name.
-  private func text(_ attribute: String) throws(EmbedFuseError) -> String? {
+  func text(_ attribute: String) throws(EmbedFuseError) -> String? {
     let id = id
     return try HDF5Library.locked {
       var length = 0
@@ -109,32 +121,77 @@ extension HDF5Object {
       let status = unsafe gather(&names)
       defer { unsafe free(names.bytes) }
       try check(status, "its names can't be listed")
-      let bytes = unsafe Array(UnsafeRawBufferPointer(start: names.bytes, count: names.count))
-      return bytes.split(separator: 0).map { ($0.first!, String(decoding: $0.dropFirst(), as: UTF8.self)) }
+      return unsafe Self.texts(names)
     }
+  }
+
+  private static func texts(_ names: ef_h5_names) -> [(kind: UInt8, name: String)] {
+    unsafe Array(UnsafeRawBufferPointer(start: names.bytes, count: names.count)).split(separator: 0)
+      .map { ($0.first!, String(decoding: $0.dropFirst(), as: UTF8.self)) }
   }
 }
 
 // MARK: - Datasets
 
 extension HDF5Object {
+  /// What a dataset is: one that a tensor can be read from, or what it holds instead.
+  enum Contents {
+    case tensor(HDF5Dataset)
+    case other(String)
+  }
+
   /// The description of a dataset.
-  func dataset() throws(EmbedFuseError) -> HDF5Dataset {
+  func dataset() throws(EmbedFuseError) -> Contents {
     var type = ef_h5_type()
     var storage = ef_h5_storage()
     var extents = [hsize_t](repeating: 0, count: 32)
     let rank = try HDF5Library.locked { () throws(EmbedFuseError) in
       try unsafe check(ef_h5_describe_type(id, &type), "its type can't be read")
       try unsafe check(ef_h5_describe_storage(id, &storage), "its storage can't be read")
-      let rank = unsafe ef_h5_extents(id, &extents)
-      try check(rank, "it holds no array of values")
-      return Int(rank)
+      return Int(unsafe ef_h5_extents(id, &extents))
     }
-    return HDF5Dataset(
-      components: components, type: HDF5ElementKind(type), dimensions: Array(extents.prefix(rank)),
-      layout: try layout(storage, rank: rank), filters: Self.filters(storage, width: type.size),
-      dtype: try text("dtype"), name: try text("name"), shape: try integers("shape", limit: 1024),
-      delta: try delta())
+    guard rank >= 0 else { return .other("no values") }
+    let kind = HDF5ElementKind(type)
+    let dtype = try text("dtype")
+    if let foreign = kind.foreignKind, type.kind != H5T_OPAQUE || dtype == nil { return .other(foreign) }
+    let filters = ChunkFilter.pipeline(storage)
+    return .tensor(
+      HDF5Dataset(
+        components: components, type: kind, dimensions: Array(extents.prefix(rank)),
+        layout: try layout(storage, rank: rank, isDirect: filters != nil), filters: filters,
+        missingFilter: filters == nil ? try missingFilter(storage) : nil,
+        fillValue: try fillValue(byteCount: type.size), dtype: dtype, name: try text("name"),
+        shape: try integers("shape", limit: 1024), delta: try delta()))
+  }
+
+  /// The first filter that the library lacks, by number and name; nil if it has all.
+  private func missingFilter(_ storage: ef_h5_storage) throws(EmbedFuseError) -> String? {
+    try HDF5Library.locked {
+      for place in 0..<min(Int(storage.filters), 8) {
+        let number = unsafe withUnsafeBytes(of: storage.filter) {
+          unsafe $0.load(fromByteOffset: 4 * place, as: Int32.self)
+        }
+        guard H5Zfilter_avail(number) <= 0 else { continue }
+        let name = unsafe withUnsafeBytes(of: storage.filter_names) {
+          unsafe String(decoding: $0[(64 * place)..<(64 * place + 64)].prefix { $0 != 0 }, as: UTF8.self)
+        }
+        return "\(number)\(name.isEmpty ? "" : " (\(name))")"
+      }
+      return nil
+    }
+  }
+
+  /// The element that stands for what was never written; nil if there is none.
+  private func fillValue(byteCount: Int) throws(EmbedFuseError) -> [UInt8]? {
+    // Elements of tensors are small; what isn't is refused for its type.
+    guard byteCount <= 16 else { return nil }
+    let id = id
+    return try HDF5Library.locked { () throws(EmbedFuseError) in
+      var value = [UInt8](repeating: 0, count: byteCount)
+      let status = unsafe ef_h5_fill_value(id, byteCount, &value)
+      try check(status, "its fill value can't be read")
+      return status > 0 ? value : nil
+    }
   }
 
   /// What is said of the base of a dataset of differences.
@@ -159,7 +216,9 @@ extension HDF5Object {
     }
   }
 
-  private func layout(_ storage: ef_h5_storage, rank: Int) throws(EmbedFuseError) -> HDF5Dataset.Layout {
+  private func layout(
+    _ storage: ef_h5_storage, rank: Int, isDirect: Bool
+  ) throws(EmbedFuseError) -> HDF5Dataset.Layout {
     switch UInt8(bitPattern: storage.layout) {
     case UInt8(ascii: "c"):
       let id = id
@@ -169,7 +228,7 @@ extension HDF5Object {
       let extents = unsafe withUnsafeBytes(of: storage.chunk) {
         unsafe Array($0.bindMemory(to: hsize_t.self).prefix(rank))
       }
-      return .chunked(extents, try chunks(rank: rank))
+      return .chunked(extents, try chunks(rank: rank, isDirect: isDirect))
     case UInt8(ascii: "i"):
       return .compact
     default:
@@ -179,21 +238,17 @@ extension HDF5Object {
   }
 
   /// Where the chunks that were written stand, checked against the file's size.
-  private func chunks(rank: Int) throws(EmbedFuseError) -> [HDF5Dataset.Chunk] {
+  private func chunks(rank: Int, isDirect: Bool) throws(EmbedFuseError) -> HDF5Dataset.ChunkPlaces {
     let id = id
     return try HDF5Library.locked { () throws(EmbedFuseError) in
       let space = H5Dget_space(id)
       defer { H5Sclose(space) }
       var count: hsize_t = 0
       try unsafe check(H5Dget_num_chunks(id, space, &count), "its chunks can't be counted")
-      guard count <= Self.chunkLimit else {
-        throw refuse(
-          "it has \(count) chunks, and more than \(Self.chunkLimit) take too long to find",
-          remedy: "store it with chunks of about 1 MiB")
-      }
+      let isListed = isDirect && count <= Self.listedChunks
       var result: [HDF5Dataset.Chunk] = []
       var corner = [hsize_t](repeating: 0, count: rank)
-      for index in 0..<count {
+      for index in 0..<min(count, isListed ? count : 1) {
         var (mask, address, size) = (UInt32(0), haddr_t(0), hsize_t(0))
         try unsafe check(
           H5Dget_chunk_info(id, space, index, &corner, &mask, &address, &size), "its chunks can't be located")
@@ -204,24 +259,7 @@ extension HDF5Object {
           HDF5Dataset.Chunk(
             corner: corner, mask: mask, offset: range.lowerBound, byteCount: range.count))
       }
-      return result
+      return isListed ? .listed(result) : .onDemand(count: Int(clamping: count), first: result.first?.offset)
     }
-  }
-
-  /// The pipeline, if all its filters are undone outside of the library.
-  private static func filters(_ storage: ef_h5_storage, width: Int) -> [ChunkFilter]? {
-    let numbers = [storage.filter.0, storage.filter.1]
-    switch storage.filters {
-    case 0: return []
-    case 1 where numbers[0] == 32015: return [.zstd]
-    case 1 where numbers[0] == 2: return shuffle(storage, width).map { [$0] }
-    case 2 where numbers == [2, 32015]: return shuffle(storage, width).map { [$0, .zstd] }
-    default: return nil
-    }
-  }
-
-  /// The shuffle at the head of a pipeline, if it is of whole elements.
-  private static func shuffle(_ storage: ef_h5_storage, _ width: Int) -> ChunkFilter? {
-    Int(storage.parameter.0) == width ? .shuffle(width: width) : nil
   }
 }

@@ -1,31 +1,31 @@
 import CHDF5
 import TensorCore
 
-/// Reads HDF5 files of datasets: our own compressed checkpoints, and what h5py writes.
+/// Reads HDF5 files of datasets: our own compressed checkpoints, and what h5py and Keras write.
 public struct HDF5Reader: Sendable {
-  /// Bytes of decoded chunks that are kept for one file.
-  private static let cacheBytes = 16 << 20
   /// Bytes of a file that travels with the tensors at most.
   private static let fileByteLimit = 256 << 20
 
-  private let file: HDF5File
-  private let directory: HDF5Directory
-  private let options: OpeningOptions
-  private let cache = ChunkCache(limit: Self.cacheBytes)
-  private let decoders = FreeList { () throws(EmbedFuseError) in try ChunkDecoder() }
+  let file: HDF5File
+  let directory: HDF5Directory
+  let options: OpeningOptions
+  private let shared: ChunkedStorage.Shared
 
   /// Opens a file and reads what it holds, but no values.
   ///
   /// - Throws: bad data for what isn't HDF5 or is damaged.
   public init(_ path: String, options: OpeningOptions = OpeningOptions()) throws(EmbedFuseError) {
-    self.options = options
-    file = try HDF5File(path)
-    directory = try HDF5Directory(of: file)
+    try self.init(HDF5File(path), options: options)
   }
 
-  /// The path, as the file records it, of the checkpoint to which its tensors are stored; nil if they are complete.
-  public var relativeTo: String? {
-    directory.datasets.contains { $0.delta != nil } ? directory.delta?["base"] : nil
+  /// Reads what an open file holds, but no values.
+  init(_ file: HDF5File, options: OpeningOptions) throws(EmbedFuseError) {
+    self.file = file
+    self.options = options
+    directory = try HDF5Directory(of: file)
+    let memory = ChunkMemory(directory.datasets)
+    shared = ChunkedStorage.Shared(
+      file: file, cache: ChunkCache(limit: memory.cacheBytes), residentBytes: memory.residentBytes)
   }
 
   /// The tensors, in the order of their values in the file, those without values last.
@@ -33,20 +33,28 @@ public struct HDF5Reader: Sendable {
   /// - Throws: also, where tensors are stored as differences, missing input if there is no base, and bad data if it is
   ///   another one; but whether its values are the same is found when they are read.
   public func checkpoint() throws(EmbedFuseError) -> Checkpoint {
+    let numbers = directory.datasets.indices.filter {
+      directory.datasets[$0].components[0] != HDF5Name.files
+    }
+    guard !numbers.isEmpty || directory.others.isEmpty else {
+      throw EmbedFuseError(
+        .badData, "holds no tensors, but \(directory.othersText)", path: file.path,
+        remedy: "name the file that holds the weights")
+    }
     var found: [(position: Int, tensor: StoredTensor)] = []
     var names: [Int: String] = [:]
     let source = try deltaSource()
     var deltas = 0
-    for (number, dataset) in directory.datasets.enumerated() where dataset.components[0] != HDF5Name.files {
-      var tensor = try tensor(dataset, number: number)
-      if dataset.delta != nil, let source {
+    for number in numbers {
+      var tensor = try tensor(number)
+      if directory.datasets[number].delta != nil, let source {
         tensor = StoredTensor(
           info: tensor.info, storage: source.storage(of: deltas, differences: tensor.storage),
           path: tensor.path)
         deltas += 1
       }
       names[number] = tensor.info.name
-      found.append((dataset.position ?? .max, tensor))
+      found.append((directory.datasets[number].position ?? .max, tensor))
     }
     found.sort {
       $0.position != $1.position
@@ -62,44 +70,18 @@ public struct HDF5Reader: Sendable {
     return Checkpoint(
       path: file.path, format: .hdf5, tensors: found.map(\.tensor), metadata: directory.metadata,
       aliases: aliases, files: [(file.path, file.input.byteCount)],
-      notes: source.map { source in
-        [
-          "\(file.path.printable): \(deltas) of \(found.count) tensors are stored as differences to \(source.recordedPath.printable) (digest \(source.digest))"
-        ]
-      } ?? [])
+      notes: notes
+        + (source.map { source in
+          [
+            "\(file.path.printable): \(deltas) of \(found.count) tensors are stored as differences to \(source.recordedPath.printable) (digest \(source.digest))"
+          ]
+        } ?? []))
   }
 
-  /// What tensors are stored relative to; nil if none is.
-  private func deltaSource() throws(EmbedFuseError) -> DeltaSource? {
-    var tensors: [DeltaSource.Tensor] = []
-    var digests: [(name: String, digest: ContentDigest)] = []
-    for dataset in directory.datasets {
-      guard let delta = dataset.delta else { continue }
-      let info = try dataset.tensorInfo(in: file.path)
-      guard let digest = ContentDigest(delta.digest), let blocks = delta.blockDigests(of: info) else {
-        throw EmbedFuseError(
-          .badData, "the digests of its base contradict each other", path: file.path, tensor: info.name,
-          remedy: "the file has changed since it was written; restore it from a copy")
-      }
-      tensors.append(DeltaSource.Tensor(info: info, blocks: blocks))
-      digests.append((info.name, digest))
-    }
-    guard !tensors.isEmpty else { return nil }
-    let version = directory.delta?["version"]
-    guard version == DeltaRecord.version else {
-      throw EmbedFuseError(
-        .badData,
-        "its differences are of version \(version?.printable ?? "?"), expected \(DeltaRecord.version)",
-        path: file.path, remedy: "read it with the version of embedfuse that wrote it")
-    }
-    let whole = ContentDigest.of(tensors: digests)
-    guard let path = directory.delta?["base"], directory.delta?["base_digest"] == whole.description else {
-      throw EmbedFuseError(
-        .badData, "the digest of its base is missing, or contradicts those of the base's tensors",
-        path: file.path, remedy: "the file has changed since it was written; restore it from a copy")
-    }
-    return try DeltaSource(
-      of: file.path, recordedPath: path, tensors: tensors, digest: whole, options: options)
+  /// What should be told: what is no tensor.
+  private var notes: [String] {
+    directory.others.isEmpty
+      ? [] : ["\(file.path.printable): what holds no tensor is left out: \(directory.othersText)"]
   }
 
   /// The files that travel with the tensors, by paths relative to the model that stay within it.
@@ -117,7 +99,7 @@ public struct HDF5Reader: Sendable {
       guard dataset.type.elementType == .u8, dataset.dimensions.count == 1 else {
         throw EmbedFuseError(.badData, "the file \(dataset.path) is not a row of bytes", path: file.path)
       }
-      let stored = try tensor(dataset, number: number)
+      let stored = try tensor(number)
       guard stored.info.byteCount <= Self.fileByteLimit else {
         throw EmbedFuseError(
           .badData,
@@ -131,12 +113,29 @@ public struct HDF5Reader: Sendable {
     }
     return result
   }
+}
 
-  /// The tensor that a dataset holds.
-  private func tensor(_ dataset: HDF5Dataset, number: Int) throws(EmbedFuseError) -> StoredTensor {
-    let info = try dataset.tensorInfo(in: file.path)
-    return StoredTensor(
-      info: info, storage: try storage(dataset, of: info, number: number), path: file.path)
+// MARK: - One tensor
+
+extension HDF5Reader {
+  /// The tensor that the dataset of a number holds, under `name` or its own.
+  func tensor(_ number: Int, name: String? = nil) throws(EmbedFuseError) -> StoredTensor {
+    let dataset = directory.datasets[number]
+    var info = try dataset.tensorInfo(in: file.path)
+    if let name, let renamed = TensorInfo(name: name, elementType: info.elementType, shape: info.shape) {
+      info = renamed
+    }
+    if let filter = dataset.missingFilter {
+      throw EmbedFuseError(
+        .badData, "its chunks went through the filter \(filter), which is not installed", path: file.path,
+        tensor: dataset.path,
+        remedy: "install HDF5's plugin for it and set HDF5_PLUGIN_PATH, or save the file with gzip")
+    }
+    var storage = try storage(dataset, of: info, number: number)
+    if dataset.type.isBigEndian {
+      storage = ByteSwappedStorage(stored: storage, type: info.elementType)
+    }
+    return StoredTensor(info: info, storage: storage, path: file.path)
   }
 
   private func storage(
@@ -144,19 +143,25 @@ public struct HDF5Reader: Sendable {
   ) throws(EmbedFuseError) -> any TensorStorage {
     if info.byteCount == 0 { return MemoryStorage(values: [], type: info.elementType) }
     switch dataset.layout {
-    case .contiguous(let offset):
-      guard let offset else {
-        throw EmbedFuseError(
-          .badData, "its values were never written", path: file.path, tensor: info.name)
-      }
+    case .contiguous(let offset?):
       let range = try file.check(
         offset: UInt64(offset), byteCount: UInt64(info.byteCount), of: "its data", in: info.name)
       return FileRegion(file: file.input, offset: range.lowerBound, elementType: info.elementType)
+    case .contiguous(nil):
+      guard let element = dataset.fillValue else {
+        throw EmbedFuseError(
+          .badData, "its values were never written", path: file.path, tensor: info.name)
+      }
+      return ConstantStorage(element: element, type: info.elementType)
     case .chunked(let extents, let chunks):
+      guard let grid = ChunkGrid(dimensions: dataset.dimensions, chunk: extents) else {
+        throw EmbedFuseError(
+          .badData, "chunks of \(extents) don't fit its extents \(dataset.dimensions)", path: file.path,
+          tensor: info.name)
+      }
+      try ChunkMemory.check(grid, of: dataset, in: file)
       return try ChunkedStorage(
-        dataset, extents: extents, chunks: chunks, type: info.elementType, number: number, in: file,
-        cache: cache,
-        decoders: decoders)
+        dataset, grid: grid, chunks: chunks, type: info.elementType, number: number, shared: shared)
     case .compact:
       return MemoryStorage(values: try wholeValues(dataset, info), type: info.elementType)
     }
@@ -181,7 +186,7 @@ public struct HDF5Reader: Sendable {
 }
 
 extension Checkpoint {
-  /// Opens an HDF5 file of datasets.
+  /// Opens an HDF5 file of datasets, among them Keras's weights.
   ///
   /// - Throws: `EmbedFuseError`: missing input if it isn't there; bad data for what isn't HDF5, is damaged or leads
   ///   to other files, and for element types that checkpoints don't have.

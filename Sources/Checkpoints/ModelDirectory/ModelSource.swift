@@ -129,14 +129,24 @@ extension ModelSource {
         guard options.describing else { throw Adapter.isNoModel(path) }
         return try Adapter(at: path, options: options).description
       }
-      return try openDirectory(path, options: options)
-    case .file: return try openFile(path, options: options)
+      return try openDirectory(path, options: options).countingCaches()
+    case .file: return try openFile(path, options: options).countingCaches()
     case .other: throw EmbedFuseError(.missingInput, "is neither a file nor a directory", path: path)
     case nil:
       throw EmbedFuseError(
         .missingInput, "there is no such file or directory", path: path,
         remedy: "check the name and where you are")
     }
+  }
+
+  /// The same with the memory that its files' decoded chunks take.
+  private func countingCaches() -> ModelSource {
+    var files: [String: Int] = [:]
+    // Beyond this no memory is enough, and sums must not overflow.
+    for tensor in tensors { files[tensor.stored.path] = min(tensor.stored.storage.residentBytes, 1 << 48) }
+    var source = self
+    source.cacheBytes += files.values.reduce(0, +)
+    return source
   }
 
   private static func openFile(_ path: String, options: OpeningOptions) throws(EmbedFuseError) -> ModelSource

@@ -7,6 +7,8 @@ struct ByteSwappedStorage: TensorStorage {
   /// The type of the elements. The two halves of a complex number are numbers of their own.
   let type: ElementType
 
+  var residentBytes: Int { stored.residentBytes }
+
   func read(_ range: Range<Int>, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
     try stored.read(range, into: &bytes)
     let width = type == .c64 ? 4 : type.byteWidth!

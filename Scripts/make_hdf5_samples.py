@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Writes the HDF5 files in fixtures/samples/hdf5 that tests of the reader use: h5py's ways to store a tensor, and
+what a reader must refuse. Element i of every tensor is (7 i mod 251) / 4 - 20, rounded to its type.
+
+use: make_hdf5_samples.py FOLDER       (needs numpy, h5py 3.16, hdf5plugin 7.1)
+"""
+import sys
+import zlib
+
+import h5py
+import hdf5plugin
+import numpy as np
+
+
+def values(shape, dtype="<f4"):
+    count = int(np.prod(shape, dtype=np.int64))
+    return ((7 * np.arange(count) % 251) / 4 - 20).astype(dtype).reshape(shape)
+
+
+def filters(path):
+    """Every way in which h5py stores an array."""
+    with h5py.File(path, "w", libver="earliest") as file:
+        data = values((60, 50))
+        add = lambda name, **options: file.create_dataset(name, data=data, **options)
+        add("contiguous")
+        add("chunked", chunks=(16, 50))
+        add("tiles", chunks=(16, 24))
+        add("gzip", chunks=(16, 24), compression="gzip")
+        add("gzip.shuffle", chunks=(16, 24), compression="gzip", shuffle=True)
+        add("gzip.whole", chunks=(60, 50), compression="gzip", shuffle=True)
+        add("shuffle", chunks=(16, 50), shuffle=True)
+        add("fletcher", chunks=(16, 50), fletcher32=True)
+        add("gzip.shuffle.fletcher", chunks=(16, 50), compression="gzip", shuffle=True, fletcher32=True)
+        add("lzf", chunks=(16, 50), compression="lzf")
+        add("lzf.shuffle.fletcher", chunks=(16, 50), compression="lzf", shuffle=True, fletcher32=True)
+        add("zstd", chunks=(16, 50), compression=hdf5plugin.Zstd())
+        add("zstd.shuffle.fletcher", chunks=(16, 50), compression=hdf5plugin.Zstd(), shuffle=True, fletcher32=True)
+        add("resizable", chunks=(64, 64), maxshape=(None, None), compression="gzip")
+        add("automatic", compression="gzip", chunks=True)
+        file.create_dataset("scaleoffset", data=values((60, 50), "<i2"), chunks=(16, 50), scaleoffset=0)
+
+        # The checksum in front of the shuffle, as older versions of h5py put it.
+        creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        creation.set_chunk((15, 50))
+        creation.set_fletcher32()
+        creation.set_shuffle()
+        creation.set_deflate(6)
+        space = h5py.h5s.create_simple((60, 50))
+        dataset = h5py.Dataset(h5py.h5d.create(file.id, b"fletcher.first", h5py.h5t.IEEE_F32LE, space, creation))
+        dataset[...] = data
+
+        # Chunks that skip one filter or both.
+        dataset = file.create_dataset("masked", (60, 50), "<f4", chunks=(20, 50), compression="gzip", shuffle=True)
+        for number, start in enumerate(range(0, 60, 20)):
+            part = data[start : start + 20].tobytes()
+            if number == 0:
+                dataset.id.write_direct_chunk((start, 0), part, filter_mask=3)
+            elif number == 1:
+                dataset.id.write_direct_chunk((start, 0), zlib.compress(part), filter_mask=1)
+            else:
+                dataset[start : start + 20] = data[start : start + 20]
+
+        dataset = file.create_dataset("compact", (10, 5), "<f4", dcpl=compact())
+        dataset[...] = values((10, 5))
+        file.create_dataset("volume", data=values((5, 7, 9)), chunks=(2, 3, 4), compression="gzip")
+        file.create_dataset("row", data=values((1000,)), chunks=(300,), compression="gzip", shuffle=True)
+        file.create_dataset("scalar", data=values(()))
+        file.create_dataset("empty", (0, 7), "<f4")
+        file.create_dataset("encoder/layer/0/weight", data=values((4, 4)))
+        file["tied"] = file["contiguous"]
+
+
+def compact():
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_layout(h5py.h5d.COMPACT)
+    return creation
+
+
+def types(path):
+    """Element types, little-endian and big-endian, stored plainly and in chunks."""
+    with h5py.File(path, "w", libver="earliest") as file:
+        for order, word in (("<", "little"), (">", "big")):
+            for code in ("f2", "f4", "f8", "i2", "i4", "i8", "u2", "u4", "u8", "c8"):
+                data = values((30, 20), order + code) if code[0] != "u" else (values((30, 20), "i8") + 20).astype(order + code)
+                file.create_dataset(f"{word}.{code}", data=data)
+                file.create_dataset(f"{word}.{code}.gzip", data=data, chunks=(7, 20), compression="gzip", shuffle=True)
+        file.create_dataset("i1", data=values((30, 20), "i1"))
+        file.create_dataset("bool", data=values((30, 20)) > 0)
+
+
+def unwritten(path):
+    """Arrays of which a part was never written."""
+    with h5py.File(path, "w", libver="earliest") as file:
+        dataset = file.create_dataset("part", (40, 10), "<f4", chunks=(10, 10), compression="gzip", fillvalue=0.5)
+        dataset[10:20] = values((10, 10))
+        file.create_dataset("none", (40, 10), "<f4", fillvalue=-2)
+        file.create_dataset("none.chunked", (40, 10), ">f4", chunks=(10, 10), fillvalue=1.5)
+        file.create_dataset("zeros", (40, 10), "<f4")
+        dataset = file.create_dataset("never", (40, 10), "<f4", chunks=(10, 10), fill_time="never")
+        dataset[10:20] = values((10, 10))
+
+
+def mixed(path):
+    """One tensor among what holds none."""
+    with h5py.File(path, "w", libver="earliest") as file:
+        file["weight"] = values((4, 4))
+        others(file)
+
+
+def others(file):
+    file["names"] = ["a", "bc"]
+    file["fixed"] = np.array([b"a", b"bc"])
+    file["records"] = np.zeros(3, [("x", "f4"), ("n", "i4")])
+    file["references"] = np.array([file.ref], dtype=h5py.ref_dtype)
+    file["nothing"] = h5py.Empty("f4")
+    file.create_dataset("ragged", (2,), dtype=h5py.vlen_dtype("f4"))
+    file["opaque"] = np.zeros(3, "V2")
+
+
+def samples(folder):
+    filters(f"{folder}/filters.h5")
+    types(f"{folder}/numbers.h5")
+    unwritten(f"{folder}/unwritten.h5")
+    mixed(f"{folder}/mixed.h5")
+    with h5py.File(f"{folder}/no_tensors.h5", "w") as file:
+        others(file)
+    with h5py.File(f"{folder}/userblock.h5", "w", userblock_size=1024) as file:
+        file.create_dataset("plain", data=values((60, 50)))
+        file.create_dataset("gzip", data=values((60, 50)), chunks=(16, 24), compression="gzip")
+    with h5py.File(f"{folder}/v110.h5", "w", libver=("v110", "v110")) as file:
+        for name, options in (("fixed", {}), ("extensible", {"maxshape": (None, 50)}), ("tree", {"maxshape": (None, None)})):
+            file.create_dataset(name, data=values((60, 50)), chunks=(16, 24), compression="gzip", **options)
+        file.create_dataset("single", data=values((60, 50)), chunks=(60, 50), compression="gzip")
+        file.create_dataset("plain", data=values((60, 50)))
+    with h5py.File(f"{folder}/v200.h5", "w", libver="latest") as file:
+        file.create_dataset("gzip", data=values((60, 50)), chunks=(16, 24), compression="gzip")
+    with h5py.File(f"{folder}/many_chunks.h5", "w", libver="earliest") as file:
+        # More chunks than a reader can list in good time, one of them never written.
+        dataset = file.create_dataset("w", (4100, 4), "<f4", chunks=(1, 4), compression="gzip", fillvalue=9)
+        data = values((4100, 4))
+        dataset[:77] = data[:77]
+        dataset[78:] = data[78:]
+    with h5py.File(f"{folder}/plugin.h5", "w") as file:
+        file.create_dataset("w", data=values((60, 50)), chunks=(16, 24), compression=hdf5plugin.Blosc())
+    refused(folder)
+
+
+def refused(folder):
+    """What leads out of the file, in a circle or too deep."""
+    with h5py.File(f"{folder}/soft_link.h5", "w") as file:
+        file["weight"] = values((4, 4))
+        file["link"] = h5py.SoftLink("/weight")
+    with h5py.File(f"{folder}/external_link.h5", "w") as file:
+        file["weight"] = values((4, 4))
+        file["link"] = h5py.ExternalLink("other.h5", "/weight")
+    with h5py.File(f"{folder}/external_values.h5", "w") as file:
+        file.create_dataset("weight", (4, 4), "<f4", external=[("values.raw", 0, 64)])
+    with h5py.File(f"{folder}/virtual.h5", "w") as file:
+        layout = h5py.VirtualLayout((4, 4), "<f4")
+        layout[...] = h5py.VirtualSource("other.h5", "weight", (4, 4))
+        file.create_virtual_dataset("weight", layout)
+    with h5py.File(f"{folder}/circle.h5", "w") as file:
+        file["a/b/weight"] = values((4, 4))
+        file["a/b/again"] = file["a"]
+    with h5py.File(f"{folder}/deep.h5", "w", libver=("v110", "v110")) as file:
+        file["/".join(["g"] * 100) + "/weight"] = values((4, 4))
+
+
+samples(sys.argv[1])
