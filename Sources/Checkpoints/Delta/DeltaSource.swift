@@ -98,10 +98,10 @@ final class DeltaSource: Sendable {
 
 // MARK: - Values
 
-/// What reading the base keeps in memory.
-fileprivate var residentBytes: Int { base?.tensors.values.map(\.storage.residentBytes).max() ?? 0 }
-
 extension DeltaSource {
+  /// What reading the base keeps in memory.
+  fileprivate var residentBytes: Int { base?.tensors.values.map(\.storage.residentBytes).max() ?? 0 }
+
   /// The storage of tensor `index`, whose differences come from `differences`.
   func storage(of index: Int, differences: any TensorStorage) -> any TensorStorage {
     DeltaStorage(source: self, index: index, differences: differences)
