@@ -11,6 +11,7 @@ import Testing
   static let kinds = [
     "lora", "rslora", "dora", "rank_pattern", "embedding", "modules_to_save", "bias_all", "fan_in_fan_out",
     "lora_only", "embedding_saved", "patterns", "modules_to_save_embedding", "transformers_adapter",
+    "pickled",
   ]
 
   static func sample(_ name: String) -> String { Fixtures.path("samples/peft/\(name)") }

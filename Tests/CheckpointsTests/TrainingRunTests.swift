@@ -251,6 +251,16 @@ import Testing
     #expect(try Self.weights([states: "x"]) == states)
   }
 
+  @Test func readsTheWeightsOfDeepSpeed() throws {
+    let source = try ModelSource.open(Fixtures.path("samples/deepspeed"))
+    #expect(source.notes.contains { $0.contains("16-bit weights are read") }, "\(source.notes)")
+    let (values, full) = (try TensorValues(source), try TensorValues(AdapterTests.sample("base")))
+    #expect(values.names == full.names)
+    for name in full.names {
+      #expect(values.doubles(name) == full.doubles(name).map { Double(Float16($0)) }, "\(name)")
+    }
+  }
+
   @Test func refusesStage3() throws {
     let error = try Self.open([
       "latest": "global_step20", "global_step20/zero_pp_rank_0_mp_rank_00_model_states.pt": "x",

@@ -39,6 +39,27 @@ import Testing
     }
   }
 
+  @Test func formatsMayBeMixed() async throws {
+    let folder = try TemporaryFolder()
+    let base = Self.sample("base")
+    // A pickled base, a safetensors fine-tune, an HDF5 one, an adapter in safetensors and one in a pickle.
+    let models = ["lora", "dora", "embedding", "pickled"].map(Self.sample)
+    let twins = try models.map { try Self.twin(of: $0, on: base, in: folder) }
+    let compressed = folder("dora.h5")
+    try await FusionPlan(Recipe(base: base, models: [models[1]], method: try .init(named: "soup")))
+      .run(to: compressed, options: OutputOptions(synchronize: false))
+    for (inputs, output) in [
+      ([Self.sample("base_pickled"), twins[0], compressed, models[2], models[3]], "mixed"),
+      ([base] + twins, "twins"),
+    ] {
+      try await FusionPlan(Recipe(base: inputs[0], models: Array(inputs[1...])))
+        .run(to: folder(output), options: OutputOptions(synchronize: false))
+    }
+    let (mixed, expected) = (try TensorValues(folder("mixed")), try TensorValues(folder("twins")))
+    #expect(mixed.names == expected.names)
+    #expect(mixed.names.allSatisfy { mixed.tensors[$0]!.bytes == expected.tensors[$0]!.bytes })
+  }
+
   @Test func oneAdapterAloneGivesTheMergedModel() async throws {
     let folder = try TemporaryFolder()
     let recipe = Recipe(
