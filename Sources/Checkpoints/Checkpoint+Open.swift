@@ -2,7 +2,8 @@ import TensorCore
 
 /// How checkpoint files are to be read where there is a choice.
 public struct OpeningOptions: Sendable, Hashable {
-  /// The state dict to take from a file that holds several, such as `model_ema`: keys joined by dots.
+  /// The state dict to take from a file that holds several, such as `model_ema`: keys joined by dots. A file that
+  /// is a state dict itself and has no such key is read as it is.
   public var stateDictKey: String?
   /// Refuse pickles that name anything outside the list of torch's weights-only loader.
   public var strictPickle = false

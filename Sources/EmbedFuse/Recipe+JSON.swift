@@ -19,6 +19,7 @@ extension Recipe {
       "config_from": configFrom.map { .number($0) } ?? .null,
     ]
     if let type = intermediateType { object["intermediate_dtype"] = .string(type.name) }
+    if let key = opening.stateDictKey { object["key"] = .string(key) }
     if promotesTypes { object["promotes_types"] = true }
     if method.seed != 0 { object["seed"] = .string(String(method.seed)) }
     if method.followsMergekit { object["compat"] = "mergekit" }
@@ -101,6 +102,7 @@ extension Recipe {
       companions: (recipe["companions"]?.arrayValue ?? []).compactMap(\.stringValue), slices: slices,
       elementType: recipe["dtype"]?.stringValue.flatMap(ElementType.init(name:)), missing: missing,
       nonFinite: nonFinite, configFrom: recipe["config_from"]?.intValue)
+    opening.stateDictKey = recipe["key"]?.stringValue
     promotesTypes = recipe["promotes_types"]?.boolValue ?? false
     intermediateType = recipe["intermediate_dtype"]?.stringValue.flatMap(ElementType.init(name:))
     for step in recipe["steps"]?.arrayValue ?? [] {

@@ -106,7 +106,9 @@ public struct Verification: Sendable {
   /// Fuses again and compares the digests of inputs, weights and output.
   private func runAgain(pool: WorkerPool) async throws {
     var recipe = try Recipe(manifest: manifest, path: source.path)
+    let key = recipe.opening.stateDictKey
     recipe.opening = options
+    recipe.opening.stateDictKey = options.stateDictKey ?? key
     let plan = try FusionPlan(recipe)
     var engine = try await plan.engine(pool: pool, progress: FusionProgress())
     let findings = try await engine.fuse(into: [DigestingWriter(tensors: plan.tensors.map(\.info))])[0]

@@ -12,8 +12,12 @@ struct InspectCommand: AsyncParsableCommand {
   @Flag(help: "Print it as JSON.")
   var json = false
 
+  @OptionGroup var opening: OpeningArguments
+
   func run() async throws {
-    let source = try ModelSource.open(path, options: OpeningOptions(describing: true))
+    var options = opening.options
+    options.describing = true
+    let source = try ModelSource.open(path, options: options)
     guard !json else {
       Console.print(source.json.prettyText)
       return

@@ -14,10 +14,21 @@ struct OpeningArguments: ParsableArguments {
     help: "Take NumPy arrays of two bytes without a meaning (V2) for BF16, which NumPy saves so.")
   var npyBF16 = false
 
+  @Option(
+    help: ArgumentHelp(
+      "The state dict to read of a PyTorch file that holds several, such as model_ema: keys joined by dots.",
+      discussion: "Files that are state dicts themselves are read as they are."))
+  var key: String?
+
+  @Flag(help: "Refuse PyTorch files that name more than torch's weights-only loader allows.")
+  var strictPickle = false
+
   /// What they come to.
   var options: OpeningOptions {
     var options = OpeningOptions()
     options.deltaBase = deltaBase
+    options.stateDictKey = key
+    options.strictPickle = strictPickle
     options.readsVoidPairsAsBFloat16 = npyBF16
     return options
   }

@@ -80,11 +80,16 @@ public struct NameMapping: Sendable {
     return result
   }
 
+  /// What compilers and sharding put anywhere into names.
+  private static let inserted: Set<Substring> = [
+    "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
+  ]
+
   /// A name without what compilers and sharding put into its middle.
   private static func clean(_ name: String) -> String {
     guard name.utf8.contains(UInt8(ascii: "_")) else { return name }
     return name.split(separator: ".", omittingEmptySubsequences: false)
-      .filter { $0 != "_orig_mod" && $0 != "_fsdp_wrapped_module" }.joined(separator: ".")
+      .filter { !inserted.contains($0) }.joined(separator: ".")
   }
 
   /// The names by what remains of them without the prefix; nil if two of them become one.

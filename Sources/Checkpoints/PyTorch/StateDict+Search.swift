@@ -29,8 +29,8 @@ extension StateDict {
   static func find(
     in pickle: Pickle, key: String?, loneName: String
   ) throws(PickleError) -> StateDict {
-    if let key { return try at(key, in: pickle) }
     if pickle.isTensor(pickle.root) { return StateDict(loneName, pickle.root) }
+    if let key, let dictionary = try at(key, in: pickle) { return dictionary }
     guard case .node(let node) = pickle.root, [.dictionary, .list, .tuple].contains(pickle.nodes[node].kind)
     else { throw noStateDict(pickle) }
     let root = try candidate([], pickle.root, in: pickle)
@@ -109,8 +109,9 @@ extension StateDict {
     return result
   }
 
-  /// What keys joined by dots lead to; a key may hold dots itself.
-  private static func at(_ path: String, in pickle: Pickle) throws(PickleError) -> StateDict {
+  /// What keys joined by dots lead to; a key may hold dots itself. Nil where they lead nowhere, but the root is a
+  /// state dict.
+  private static func at(_ path: String, in pickle: Pickle) throws(PickleError) -> StateDict? {
     var value = pickle.root
     var keys: [String] = []
     var rest = path[...]
@@ -121,12 +122,12 @@ extension StateDict {
         return rest == key || rest.hasPrefix(key + ".")
       }
       guard let next = fitting.max(by: { $0.key!.utf8.count < $1.key!.utf8.count }) else {
-        let level = try children(of: [candidate([], pickle.root, in: pickle)], in: pickle)
-        let candidates = level.filter { $0.tensors > 0 }
+        let root = try candidate([], pickle.root, in: pickle)
+        if root.isMostlyTensors { return nil }
+        let candidates = try children(of: [root], in: pickle).filter { $0.tensors > 0 }
         throw PickleError(
           problem: "has nothing under the key '\(path.printable)'",
-          remedy: candidates.isEmpty
-            ? "its state dict is the root: leave --key out" : "its state dicts: \(listing(candidates))")
+          remedy: candidates.isEmpty ? nil : "its state dicts: \(listing(candidates))")
       }
       keys.append(next.key!)
       value = next.value
