@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the HDF5 files in fixtures/samples/hdf5 that tests of the reader use: h5py's ways to store a tensor, and
-what a reader must refuse. Element i of every tensor is (7 i mod 251) / 4 - 20, rounded to its type.
+"""Writes the HDF5 files in fixtures/samples that tests of the reader use: into hdf5 h5py's ways to store a tensor, and
+what a reader must refuse; into keras files that no version of Keras writes in the tests' size. Element i of every
+tensor is (7 i mod 251) / 4 - 20, rounded to its type.
 
-use: make_hdf5_samples.py FOLDER       (needs numpy, h5py 3.16, hdf5plugin 7.1)
+use: make_hdf5_samples.py fixtures/samples       (needs numpy, h5py 3.16, hdf5plugin 7.1)
 """
 import sys
 import zlib
@@ -166,4 +167,52 @@ def refused(folder):
         file["/".join(["g"] * 100) + "/weight"] = values((4, 4))
 
 
-samples(sys.argv[1])
+def layers(file, names, split=False):
+    """Keras's older way: every layer lists its weights, and the file its layers."""
+    store_names(file, "layer_names", list(names), split)
+    for layer, weights in names.items():
+        group = file.create_group(layer)
+        store_names(group, "weight_names", weights, split)
+        for number, weight in enumerate(weights):
+            group[weight] = values((3, 2 + number))
+
+
+def store_names(group, attribute, names, split):
+    names = np.array([name.encode() for name in names])
+    if split:
+        for part in range(0, len(names), 2):
+            group.attrs[f"{attribute}{part // 2}"] = names[part : part + 2]
+    else:
+        group.attrs[attribute] = names
+
+
+def keras(folder):
+    with h5py.File(f"{folder}/split_names.h5", "w") as file:
+        layers(file, {f"dense_{i}": [f"dense_{i}/{w}:0" for w in ("kernel", "bias", "scale")] for i in range(5)}, split=True)
+    with h5py.File(f"{folder}/shared_names.h5", "w") as file:
+        # A model within the model, whose layer has the name of one outside.
+        layers(file, {"dense": ["dense/kernel:0"], "inner": ["dense/kernel:0", "other/kernel:0"]})
+        group = file.create_group("top_level_model_weights")
+        store_names(group, "weight_names", ["scale:0"], False)
+        group["scale:0"] = values((4,))
+    with h5py.File(f"{folder}/many.weights.h5", "w") as file:
+        for number in reversed(range(12)):
+            file[f"layers/block/vars/{number}"] = values((number + 1,))
+        file["layers/dropout/seed_generator/vars/0"] = np.array([1, 2], "u4")
+        file["layers/block/vars"].attrs["name"] = "encoder"
+    with h5py.File(f"{folder}/optimizer_only.weights.h5", "w") as file:
+        file["optimizer/vars/0"] = values((3,))
+    for name, edit in {
+        "missing_layer": lambda file: file.pop("dense"),
+        "missing_weight": lambda file: file.pop("dense/dense/bias"),
+        "twice": lambda file: file["dense"].attrs.__setitem__("weight_names", np.array([b"dense/kernel"] * 2)),
+        "numbers_for_names": lambda file: file.attrs.__setitem__("layer_names", np.arange(3)),
+        "no_weights": lambda file: file["dense"].attrs.__setitem__("weight_names", np.array([], "S1")),
+    }.items():
+        with h5py.File(f"{folder}/bad_{name}.h5", "w") as file:
+            layers(file, {"dense": ["dense/kernel", "dense/bias"]})
+            edit(file)
+
+
+samples(f"{sys.argv[1]}/hdf5")
+keras(f"{sys.argv[1]}/keras")

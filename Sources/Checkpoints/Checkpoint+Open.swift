@@ -32,6 +32,11 @@ extension Checkpoint {
     if name.hasSuffix(".safetensors") || name.hasSuffix(".safetensors.index.json") {
       return try openSafetensors(at: path)
     }
+    if name.hasSuffix(".h5") || name.hasSuffix(".hdf5") {
+      return try HDF5Reader(path, options: options).checkpoint()
+    }
+    if name.hasSuffix(".weights.json") { return try openKerasShards(at: path, options: options) }
+    if name.hasSuffix(".keras") { return try openKerasArchive(at: path, options: options) }
     if name.hasSuffix(".gguf") { return try openGGUF(at: path) }
     if name.hasSuffix(".npz") { return try openNPZ(at: path, options: options) }
     if name.hasSuffix(".npy") { return try openNPY(at: path, options: options) }
@@ -45,7 +50,7 @@ extension Checkpoint {
     }
     throw EmbedFuseError(
       .missingInput,
-      "is no kind of file that can be read: .safetensors, .bin, .pt, .pth, .ckpt, .index.json of either, .h5, .hdf5, .gguf, .npy, .npz",
+      "is no kind of file that can be read: .safetensors, .bin, .pt, .pth, .ckpt, .index.json of either, .h5, .hdf5, .keras, .weights.json, .gguf, .npy, .npz",
       path: path, remedy: "name a model directory or one of these files")
   }
 }

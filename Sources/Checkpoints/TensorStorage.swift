@@ -57,6 +57,16 @@ public struct Checkpoint: Sendable {
     case gguf
   }
 
+  /// Where the names of the tensors come from: checkpoints of different kinds of names can't be lined up.
+  public enum Naming: Sendable {
+    /// From the framework's modules, or from whoever wrote the file.
+    case plain
+    /// From Keras's older files: the weights' own names, such as `proj/kernel`.
+    case kerasLayers
+    /// From Keras 3: the places of layers and variables, such as `layers/dense/vars/0`.
+    case kerasVariables
+  }
+
   /// The path as the user named it.
   public let path: String
   /// How it is stored.
@@ -71,11 +81,14 @@ public struct Checkpoint: Sendable {
   public let files: [(path: String, byteCount: Int)]
   /// What should be told about how it was read: what was chosen, what was ignored.
   public let notes: [String]
+  /// Where the names come from.
+  public let naming: Naming
 
   /// A checkpoint of these tensors.
   public init(
     path: String, format: Format, tensors: [StoredTensor], metadata: [String: String] = [:],
-    aliases: [String: String] = [:], files: [(path: String, byteCount: Int)], notes: [String] = []
+    aliases: [String: String] = [:], files: [(path: String, byteCount: Int)], notes: [String] = [],
+    naming: Naming = .plain
   ) {
     self.path = path
     self.format = format
@@ -84,5 +97,6 @@ public struct Checkpoint: Sendable {
     self.aliases = aliases
     self.files = files
     self.notes = notes
+    self.naming = naming
   }
 }

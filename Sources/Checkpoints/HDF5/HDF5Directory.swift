@@ -18,24 +18,31 @@ struct HDF5Directory: Sendable {
   /// The texts about the base of what is stored as differences; nil where nothing is.
   private(set) var delta: [String: String]?
 
+  /// The paths of all groups.
+  private(set) var groups: Set<[String]> = []
+  /// What Keras says of its layers.
+  private(set) var keras = KerasGroups()
+
   /// Reads the directory of a file.
   ///
   /// - Throws: bad data for links that lead out of the file or in circles, and for what the library refuses.
   init(of file: HDF5File) throws(EmbedFuseError) {
     var pending: [[String]] = [[]]
-    var groups: Set<UInt64> = []
+    var visited: Set<UInt64> = []
     var known: [UInt64: Int] = [:]
     while let components = pending.popLast() {
       var object = try HDF5Object(components, in: file)
       switch object.kind {
       case .group:
-        guard groups.insert(object.address).inserted, components.count < Self.depthLimit else {
+        guard visited.insert(object.address).inserted, components.count < Self.depthLimit else {
           throw EmbedFuseError(
             .badData, "the group \(components.joined(separator: "/")) leads in a circle or too deep",
             path: file.path)
         }
         if components == [HDF5Name.metadata] { metadata = try object.texts() }
         if components == [HDF5Name.delta] { delta = try object.texts() }
+        groups.insert(components)
+        try keras.visit(object, at: components)
         pending += try object.links().reversed().map { components + [$0] }
       case .dataset:
         if let first = known[object.address] {

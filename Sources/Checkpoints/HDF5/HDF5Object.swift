@@ -91,6 +91,18 @@ extension HDF5Object {
     }
   }
 
+  /// The texts of a list that may be split over several attributes, `layer_names0`, `layer_names1` and so on; nil if
+  /// there is none.
+  func splitList(_ attribute: String) throws(EmbedFuseError) -> [String]? {
+    if let list = try list(attribute) { return list }
+    var (result, parts): ([String], Int) = ([], 0)
+    while let part = try list("\(attribute)\(parts)") {
+      result += part
+      parts += 1
+    }
+    return parts == 0 ? nil : result
+  }
+
   /// The text attributes, their names decoded.
   func texts() throws(EmbedFuseError) -> [String: String] {
     var result: [String: String] = [:]

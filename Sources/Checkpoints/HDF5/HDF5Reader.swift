@@ -33,6 +33,7 @@ public struct HDF5Reader: Sendable {
   /// - Throws: also, where tensors are stored as differences, missing input if there is no base, and bad data if it is
   ///   another one; but whether its values are the same is found when they are read.
   public func checkpoint() throws(EmbedFuseError) -> Checkpoint {
+    if let weights = try kerasWeights() { return try checkpoint(of: weights) }
     let numbers = directory.datasets.indices.filter {
       directory.datasets[$0].components[0] != HDF5Name.files
     }

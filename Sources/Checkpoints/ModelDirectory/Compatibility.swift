@@ -16,6 +16,7 @@ public enum Compatibility {
   /// All differences between a base and another input.
   public static func compare(_ base: ModelSource, _ other: ModelSource) throws(EmbedFuseError) -> [Finding] {
     var comparison = Comparison(base: base, other: other)
+    comparison.compareNames()
     try comparison.compareConfigurations()
     try comparison.compareModules()
     try comparison.compareVocabularies()
@@ -195,6 +196,29 @@ extension Comparison {
           reportSetting(key, first, second)
         }
       }
+    }
+  }
+}
+
+// MARK: - Names
+
+extension Comparison {
+  /// Keras and torch store the same layer under other names, and most kernels transposed; Keras itself has two ways.
+  mutating func compareNames() {
+    guard base.naming != other.naming,
+      Set(base.tensors.map(\.name)).isDisjoint(with: other.tensors.map(\.name))
+    else { return }
+    report("the naming of its weights", base.naming.description, other.naming.description)
+  }
+}
+
+extension Checkpoint.Naming: CustomStringConvertible {
+  /// The words for a message.
+  public var description: String {
+    switch self {
+    case .plain: "that of torch or another framework (whose kernels lie otherwise than Keras's)"
+    case .kerasLayers: "that of Keras's older files, by layer (save all models the same way)"
+    case .kerasVariables: "that of Keras 3, by place (save all models the same way)"
     }
   }
 }

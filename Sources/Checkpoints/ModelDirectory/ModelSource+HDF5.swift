@@ -39,6 +39,7 @@ extension ModelSource {
       path: path, format: .hdf5, tensors: tensors, aliases: checkpoint.aliases, modules: modules,
       transformerFolder: modules.first?.path ?? "", companions: companions,
       ownFiles: ownFiles, weightFiles: checkpoint.files,
-      notes: checkpoint.notes, metadata: checkpoint.metadata, relativeTo: reader.relativeTo)
+      notes: checkpoint.notes, metadata: checkpoint.metadata, relativeTo: reader.relativeTo,
+      naming: checkpoint.naming)
   }
 }

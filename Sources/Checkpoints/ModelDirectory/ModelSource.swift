@@ -65,6 +65,9 @@ public struct ModelSource: Sendable {
   /// The path, as the file records it, of the checkpoint to which this one is stored; nil for one that is complete.
   public internal(set) var relativeTo: String?
 
+  /// Where the tensors' names come from.
+  public internal(set) var naming = Checkpoint.Naming.plain
+
   /// True for a model with configuration files, false for loose tensors.
   public var isDirectory: Bool { !companions.isEmpty }
 
@@ -160,7 +163,8 @@ extension ModelSource {
       path: path, format: checkpoint.format,
       tensors: checkpoint.tensors.map { Tensor(module: "", stored: $0) },
       aliases: checkpoint.aliases, modules: [], transformerFolder: "", companions: [],
-      ownFiles: [], weightFiles: checkpoint.files, notes: checkpoint.notes, metadata: checkpoint.metadata)
+      ownFiles: [], weightFiles: checkpoint.files, notes: checkpoint.notes, metadata: checkpoint.metadata,
+      naming: checkpoint.naming)
   }
 
   private static func openDirectory(
