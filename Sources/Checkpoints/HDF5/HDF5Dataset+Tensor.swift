@@ -1,16 +1,6 @@
 import TensorCore
 
 extension HDF5Dataset {
-  /// The file's byte at which the first value stands, as stored; nil where there is none.
-  var position: Int? {
-    switch layout {
-    case .contiguous(let offset): offset
-    case .chunked(_, .listed(let chunks)): chunks.map(\.offset).min()
-    case .chunked(_, .onDemand(_, let first)): first
-    case .compact: nil
-    }
-  }
-
   /// The tensor that the dataset holds.
   ///
   /// The attribute `dtype` says what bytes mean, `shape` the extents where they are others, and `name` that the path

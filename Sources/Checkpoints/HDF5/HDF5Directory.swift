@@ -9,6 +9,8 @@ struct HDF5Directory: Sendable {
 
   /// All datasets, in the order of their names.
   private(set) var datasets: [HDF5Dataset] = []
+  /// Where each dataset's header stands: ascending in the order in which they were made.
+  private(set) var headerAddresses: [UInt64] = []
   /// Further paths that lead to a dataset: path components, and the dataset's index.
   private(set) var aliases: [(components: [String], dataset: Int)] = []
   /// The datasets that hold no tensors, with what they hold instead.
@@ -52,6 +54,7 @@ struct HDF5Directory: Sendable {
           case .tensor(let dataset):
             known[object.address] = datasets.count
             datasets.append(dataset)
+            headerAddresses.append(object.address)
           case .other(let contents): others.append((components.joined(separator: "/"), contents))
           }
         }

@@ -28,7 +28,7 @@ public struct HDF5Reader: Sendable {
       file: file, cache: ChunkCache(limit: memory.cacheBytes), residentBytes: memory.residentBytes)
   }
 
-  /// The tensors, in the order of their values in the file, those without values last.
+  /// The tensors, in the order in which they were made, which is also that of their values.
   ///
   /// - Throws: also, where tensors are stored as differences, missing input if there is no base, and bad data if it is
   ///   another one; but whether its values are the same is found when they are read.
@@ -42,7 +42,7 @@ public struct HDF5Reader: Sendable {
         .badData, "holds no tensors, but \(directory.othersText)", path: file.path,
         remedy: "name the file that holds the weights")
     }
-    var found: [(position: Int, tensor: StoredTensor)] = []
+    var found: [(address: UInt64, tensor: StoredTensor)] = []
     var names: [Int: String] = [:]
     let source = try deltaSource()
     var deltas = 0
@@ -55,13 +55,9 @@ public struct HDF5Reader: Sendable {
         deltas += 1
       }
       names[number] = tensor.info.name
-      found.append((directory.datasets[number].position ?? .max, tensor))
+      found.append((directory.headerAddresses[number], tensor))
     }
-    found.sort {
-      $0.position != $1.position
-        ? $0.position < $1.position
-        : $0.tensor.info.name.utf8.lexicographicallyPrecedes($1.tensor.info.name.utf8)
-    }
+    found.sort { $0.address < $1.address }
     var aliases: [String: String] = [:]
     for (components, dataset) in directory.aliases {
       if let name = names[dataset] { aliases[components.joined(separator: "/")] = name }
