@@ -51,7 +51,7 @@ struct ChunkedStorage: TensorStorage {
         else { throw refuse("it has a chunk at \(chunk.corner), where none starts or two do") }
       }
       (places, count) = (.listed(placed), placed.count)
-    case .onDemand(let written, _):
+    case .onDemand(let written):
       (places, count) = (.onDemand, written)
     }
     guard count == grid.count || dataset.fillValue != nil else {

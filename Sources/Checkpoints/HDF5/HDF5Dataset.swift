@@ -17,9 +17,8 @@ struct HDF5Dataset: Sendable {
   enum ChunkPlaces: Sendable {
     /// All that were written, in the order of the library.
     case listed([Chunk])
-    /// Too many to list, which takes time in the square of their number: the library is asked for each. There are
-    /// `count`, the first at this byte.
-    case onDemand(count: Int, first: Int?)
+    /// Too many to list, which takes time in the square of their number: the library is asked for each.
+    case onDemand(count: Int)
   }
 
   /// A stored chunk.

@@ -257,10 +257,10 @@ extension HDF5Object {
       defer { H5Sclose(space) }
       var count: hsize_t = 0
       try unsafe check(H5Dget_num_chunks(id, space, &count), "its chunks can't be counted")
-      let isListed = isDirect && count <= Self.listedChunks
+      guard isDirect, count <= Self.listedChunks else { return .onDemand(count: Int(clamping: count)) }
       var result: [HDF5Dataset.Chunk] = []
       var corner = [hsize_t](repeating: 0, count: rank)
-      for index in 0..<min(count, isListed ? count : 1) {
+      for index in 0..<count {
         var (mask, address, size) = (UInt32(0), haddr_t(0), hsize_t(0))
         try unsafe check(
           H5Dget_chunk_info(id, space, index, &corner, &mask, &address, &size), "its chunks can't be located")
@@ -271,7 +271,7 @@ extension HDF5Object {
           HDF5Dataset.Chunk(
             corner: corner, mask: mask, offset: range.lowerBound, byteCount: range.count))
       }
-      return isListed ? .listed(result) : .onDemand(count: Int(clamping: count), first: result.first?.offset)
+      return .listed(result)
     }
   }
 }
