@@ -49,6 +49,7 @@ struct HDF5Sample: Sendable {
     sample.add("vector/below", .f32, [2000])
     sample.add(".", .f32, [2])
     sample.add("__files__/config.json", .u8, [2])
+    sample.add("__delta__/version", .f32, [300])
     return sample
   }()
 
