@@ -45,7 +45,8 @@ extension Checkpoint {
     }
     if name.hasSuffix(".distcp") {
       throw EmbedFuseError(
-        .missingInput, "is a piece of a distributed checkpoint, which only torch can put together", path: path,
+        .missingInput, "is a piece of a distributed checkpoint, which only torch can put together",
+        path: path,
         remedy: "name its folder to see the command that converts it")
     }
     throw EmbedFuseError(

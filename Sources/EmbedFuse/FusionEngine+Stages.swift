@@ -25,10 +25,13 @@ extension FusionEngine {
     var values: [Double]
   }
 
-  /// The blocks of a job: a few, or, where there is a table for each, so many that there are at most 64 jobs. It depends
-  /// on the tensor alone, since it decides in which order tables are added.
+  /// The blocks of a job: a few, or, where there is a table for each, so many that all tables stay small. It depends on
+  /// the tensor alone, since it decides in which order tables are added.
   private static func jobLength(_ count: Int, _ items: [Item]) -> Int {
-    items.contains { $0.stage.scope == .columns } ? max(4, (count + 63) / 64) : 4
+    guard let item = items.first(where: { $0.stage.scope == .columns }) else { return 4 }
+    // A table of 32 sums stands for all.
+    let jobs = min(64, max(1, (64 << 20) / (8 * 32 * max(1, item.context.columnCount))))
+    return max(4, (count + jobs - 1) / jobs)
   }
 
   /// Runs one stage of some variants over some tensors and keeps what it finds.
@@ -61,15 +64,18 @@ extension FusionEngine {
         try worker.read(range, of: engine.sources(of: tensor))
         for place in places {
           let item = items[place]
-          let values = try worker.runners[item.variant].results(
-            of: stage, over: engine.block(range, of: item.variant, tensor: tensor),
-            bytes: worker.bytes(of: engine.variants[item.variant].tensors[tensor], among: engine, at: tensor),
-            known: engine.known(of: item.variant, tensor: tensor, at: range))
-          // Tables of columns are as large for a block as for a tensor: those of a job are added up at once.
+          let view = engine.block(range, of: item.variant, tensor: tensor)
+          let bytes = worker.bytes(
+            of: engine.variants[item.variant].tensors[tensor], among: engine, at: tensor)
+          let known = engine.known(of: item.variant, tensor: tensor, at: range)
+          // Tables of columns are as large for a block as for a tensor: a job has one.
           if let table = tables[place] {
-            item.stage.combine(&found[table].values, values)
+            try worker.runners[item.variant].addColumnSums(
+              of: stage, over: view, bytes: bytes, known: known, to: &found[table].values)
             continue
           }
+          let values = try worker.runners[item.variant].results(
+            of: stage, over: view, bytes: bytes, known: known)
           if item.stage.scope == .columns { tables[place] = found.count }
           found.append(BlockResult(item: place, block: block, values: values))
         }

@@ -59,7 +59,7 @@ extension FusionPlan {
     }
     var publications: [Publication] = []
     for (plan, path) in zip(plans, paths) {
-      guard paths.count(where: { FilePath.isSame($0, path) || $0 == path }) == 1 else {
+      guard paths.count(where: { FilePath.isSame($0, path) || ModelReference.areSame($0, path) }) == 1 else {
         throw EmbedFuseError(.cannotCreate, "two outputs have this path", path: path)
       }
       publications.append(try Publication(to: path, keeping: plan.inputs, options: options))
@@ -193,10 +193,10 @@ extension FusionPlan {
     var files: [(path: String, bytes: [UInt8])] = []
     for file in source.companions {
       var bytes = try file.bytes()
-      if file.relativePath == FilePath.join(source.transformerFolder, "config.json"),
-        let type = recipe.elementType
-      {
-        bytes = try OutputContents.config(bytes, announcing: type, path: file.relativePath)
+      if file.relativePath == FilePath.join(source.transformerFolder, "config.json") {
+        let layers = recipe.slices.reduce(0) { $0 + ($1.sources.first?.layers.count ?? 0) }
+        bytes = try OutputContents.config(
+          bytes, announcing: recipe.elementType, layers: layers > 0 ? layers : nil, path: file.relativePath)
       }
       files.append((file.relativePath, bytes))
     }

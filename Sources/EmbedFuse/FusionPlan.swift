@@ -74,7 +74,7 @@ public struct FusionPlan: Sendable {
     let readsBase =
       recipe.base != nil && (space != .weights || method.needsBase || recipe.nonFinite == .base)
     let alignment = try InputAlignment(recipe: recipe, inputs: inputs)
-    notes = selected + alignment.notes
+    notes = selected + alignment.notes + recipe.rulesWithoutTensors(among: alignment.rows)
     carried = alignment.rows.filter { !$0.sources[0]!.info.elementType.isFusable }.map(\.sources)
     let assembly = TensorAssembly(recipe: recipe, rows: alignment.rows, method: method, readsBase: readsBase)
     tensors = try assembly.tensors()

@@ -45,6 +45,8 @@ struct InputOpening {
       // A step may take those before it.
       var inner = recipe.steps[place].recipe
       inner.steps = Array(recipe.steps[..<place])
+      // Random numbers of a step are none of those that the fusions after it draw for the same tensors.
+      for byte in name.utf8 { inner.method.seed = (inner.method.seed ^ UInt64(byte)) &* 0x100_0000_01B3 &+ 1 }
       inner.opening = recipe.opening
       let step = FusionStep(try FusionPlan(inner))
       steps.append(step)

@@ -187,19 +187,21 @@ enum Suggestion {
     return best.name
   }
 
-  /// How many characters must be put in, left out or changed.
+  /// How many characters must be put in, left out, changed or swapped with the next.
   private static func distance(_ a: [Character], _ b: [Character]) -> Int {
     guard a.count <= 100, b.count <= 100 else { return .max }
-    var row = Array(0...b.count)
+    var rows = [Array(0...b.count)]
     for (i, character) in a.enumerated() {
-      var previous = row[0]
-      row[0] = i + 1
+      var row = [i + 1]
       for (j, other) in b.enumerated() {
-        let old = row[j + 1]
-        row[j + 1] = character == other ? previous : 1 + min(previous, row[j], row[j + 1])
-        previous = old
+        var distance = min(rows[i][j] + (character == other ? 0 : 1), row[j] + 1, rows[i][j + 1] + 1)
+        if i > 0, j > 0, character == b[j - 1], a[i - 1] == other {
+          distance = min(distance, rows[i - 1][j - 1] + 1)
+        }
+        row.append(distance)
       }
+      rows.append(row)
     }
-    return row[b.count]
+    return rows[a.count][b.count]
   }
 }

@@ -3,6 +3,15 @@ import TensorCore
 
 /// How a model is named: a path, or a path and an adapter that is applied to it, `model+adapter`.
 enum ModelReference {
+  /// True if two spellings name the same model: but for `.`, and slashes that stand twice or at the end.
+  static func areSame(_ first: String, _ second: String) -> Bool { normal(first) == normal(second) }
+
+  /// A path without `.`, and slashes that stand twice or at the end.
+  static func normal(_ path: String) -> String {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: true).filter { $0 != "." }
+    return (path.hasPrefix("/") ? "/" : "") + parts.joined(separator: "/")
+  }
+
   /// True if something stands at a path.
   static func exists(_ path: String) -> Bool { FilePath.kind(of: path) != nil }
 

@@ -31,20 +31,29 @@ struct OutputContents: Sendable {
     return GGUFMetadata(architecture: try reference.config()?["model_type"]?.stringValue ?? "unknown")
   }
 
-  /// A `config.json` whose element type is the output's, so that loaders don't convert it back. Its bytes are
-  /// kept if it says so already or says nothing.
-  static func config(_ bytes: [UInt8], announcing type: ElementType, path: String)
-    throws(EmbedFuseError) -> [UInt8]
-  {
-    let names: [ElementType: String] = [.f64: "float64", .f32: "float32", .f16: "float16", .bf16: "bfloat16"]
-    guard let name = names[type],
+  /// A `config.json` whose element type is the output's, so that loaders don't convert it back, and whose number of
+  /// layers is, after slices. Its bytes are kept if it says so already or says nothing.
+  static func config(
+    _ bytes: [UInt8], announcing type: ElementType?, layers: Int? = nil, path: String
+  ) throws(EmbedFuseError) -> [UInt8] {
+    guard type != nil || layers != nil,
       var config = try JSON.parse(bytes.span, duplicateKeys: .lastWins, path: path).objectValue
     else { return bytes }
+    let names: [ElementType: String] = [.f64: "float64", .f32: "float32", .f16: "float16", .bf16: "bfloat16"]
     var changed = false
-    for key in ["torch_dtype", "dtype"] where config[key]?.stringValue != nil && config[key] != .string(name)
-    {
-      config[key] = .string(name)
-      changed = true
+    if let name = type.flatMap({ names[$0] }) {
+      for key in ["torch_dtype", "dtype"]
+      where config[key]?.stringValue != nil && config[key] != .string(name) {
+        config[key] = .string(name)
+        changed = true
+      }
+    }
+    if let layers {
+      for key in ["num_hidden_layers", "n_layer", "n_layers", "num_layers"]
+      where config[key]?.intValue != nil && config[key]?.intValue != layers {
+        config[key] = .number(layers)
+        changed = true
+      }
     }
     return changed ? Array(JSON.object(config).prettyText.utf8) : bytes
   }

@@ -85,6 +85,11 @@ public struct RecipeFile: Sendable {
       }
     }
     for place in outputs.indices { outputs[place].recipe.steps = steps }
+    let taken = Set((steps.map(\.recipe) + outputs.map(\.recipe)).flatMap(\.inputs))
+    for step in steps where !taken.contains(step.name) {
+      reader.warnings.append(
+        "\(path.printable): the step '\(step.name.printable)' is taken by none of the others")
+    }
     self.outputs = outputs
     warnings = reader.warnings
   }

@@ -20,7 +20,7 @@ struct RecipeDraft {
 
   /// Adds a model that is listed.
   mutating func add(_ path: String, _ parameters: [String: TensorValue]) {
-    if path == base {
+    if base.map({ ModelReference.areSame($0, path) }) == true {
       listedBase = (models.count, parameters)
     } else {
       models.append(path)
@@ -40,12 +40,15 @@ struct RecipeDraft {
   }
 
   /// True if the path is listed already.
-  func contains(_ path: String) -> Bool { models.contains(path) || (path == base && listedBase != nil) }
+  func contains(_ path: String) -> Bool {
+    models.contains { ModelReference.areSame($0, path) }
+      || (listedBase != nil && base.map { ModelReference.areSame($0, path) } == true)
+  }
 
   /// The place of a model, which is added if it is new; nil for the base.
   mutating func model(at path: String) -> Int? {
-    if path == base { return nil }
-    if let place = models.firstIndex(of: path) { return place }
+    if base.map({ ModelReference.areSame($0, path) }) == true { return nil }
+    if let place = models.firstIndex(where: { ModelReference.areSame($0, path) }) { return place }
     models.append(path)
     modelParameters.append([:])
     return models.count - 1
@@ -116,7 +119,8 @@ extension RecipeReader {
       guard let sources = entries["sources"]?.value.items, !sources.isEmpty else {
         throw error(item.line, "a slice must list its sources")
       }
-      var slice = Recipe.Slice(sources: [], parameters: try parameters(entries["parameters"], of: type))
+      var slice = Recipe.Slice(
+        sources: [], parameters: try parameters(entries["parameters"], of: type, within: [.model, .tensor]))
       for source in sources {
         let (path, parameters, layers) = try model(source, of: type)
         guard let layers else {
@@ -139,13 +143,8 @@ extension RecipeReader {
     guard let model = entries["model"] else {
       throw error(node.line, "a model must have a path under 'model'")
     }
-    let path: String
-    if let text = model.value.text {
-      path = try reference(text, line: model.line)
-    } else {
-      path = try self.path(of: model)
-    }
-    var parameters = try parameters(entries["parameters"], of: type)
+    let path = try path(ofReference: model)
+    var parameters = try parameters(entries["parameters"], of: type, within: [.model])
     for name in Set(names + ["weight"]).sorted() {
       guard let entry = entries[name] else { continue }
       guard parameters[name] == nil else {
@@ -156,6 +155,14 @@ extension RecipeReader {
       }
     }
     return (path, parameters, try layers(entries["layer_range"]))
+  }
+
+  /// A reference, as a text or as a map.
+  mutating func path(
+    ofReference entry: (line: Int, value: RecipeNode)
+  ) throws(EmbedFuseError) -> String {
+    if let text = entry.value.text { return try reference(text, line: entry.line) }
+    return try path(of: entry)
   }
 
   /// The map form of a reference: {model: {path, revision}, lora, override_architecture}.
@@ -219,13 +226,25 @@ extension RecipeReader {
 
   /// The parameters under a key.
   mutating func parameters(
-    _ entry: (line: Int, value: RecipeNode)?, of type: any FusionMethod.Type
+    _ entry: (line: Int, value: RecipeNode)?, of type: any FusionMethod.Type,
+    within scopes: [Parameter.Scope] = [.method, .tensor, .model]
   ) throws(EmbedFuseError) -> [String: TensorValue] {
     guard let entry, !entry.value.isNull else { return [:] }
     guard let entries = entry.value.entries else {
       throw error(entry.line, "parameters must be names with values")
     }
-    return try parameters(entries, of: type)
+    for (key, line, _) in entries {
+      guard let parameter = type.description.parameter(named: key), !scopes.contains(parameter.scope) else {
+        continue
+      }
+      let problem = "\(parameter.name) holds for all models, so that it has no effect here"
+      guard isLenient else { throw error(line, problem, remedy: "move it to the parameters of the recipe") }
+      warnings.append("\(path.printable), line \(line): \(problem)")
+    }
+    return try parameters(
+      entries.filter { entry in
+        type.description.parameter(named: entry.key).map { scopes.contains($0.scope) } ?? true
+      }, of: type)
   }
 
   private mutating func parameters(

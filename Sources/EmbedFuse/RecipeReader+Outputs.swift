@@ -73,13 +73,22 @@ extension RecipeReader {
     var name = entries["method"] ?? entries["merge_method"]
     var values: [(key: String, value: String)] = []
     var path = path
+    var seedText = try text(entries["seed"], "seed")
     for (key, value) in point {
       path = path.replacing("{\(key)}", with: value.replacing("/", with: "-"))
-      if key == "method" || key == "merge_method" {
+      if key == "seed" {
+        seedText = value
+      } else if key == "method" || key == "merge_method" {
         name = (line, RecipeNode(kind: .scalar(value), line: line))
       } else {
         values.append((key, value))
       }
+    }
+    if let open = path.firstMatch(of: /\{[^{}\/]*\}/) {
+      throw error(
+        line, "the path names '\(String(open.0).printable)', which is no key of the grid",
+        remedy: point.isEmpty
+          ? "add a grid" : "its keys are: \(point.map(\.key.printable).joined(separator: ", "))")
     }
     do throws(EmbedFuseError) {
       var type = recipe.method.type
@@ -97,9 +106,22 @@ extension RecipeReader {
         parameters[parameter.name] = TensorValue(value)
       }
       var seed = recipe.method.seed
-      if let text = try text(entries["seed"], "seed") {
-        guard let number = UInt64(text) else { throw error(line, "seed must be a whole number") }
-        seed = number
+      if let seedText {
+        guard let number = UInt64(seedText) else { throw error(line, "seed must be a whole number") }
+        seed = self.seed ?? number
+      }
+      if baseIsIngredient && type.description.mergeSpace != .weights {
+        throw error(
+          line, "\(type.description.name) measures from the base, which is one of the models of this recipe",
+          remedy: "write a recipe of its own for it")
+      }
+      for place in recipe.slices.indices {
+        for (key, _) in values {
+          recipe.slices[place].parameters[key] = nil
+          for source in recipe.slices[place].sources.indices {
+            recipe.slices[place].sources[source].parameters[key] = nil
+          }
+        }
       }
       recipe.modelParameters = recipe.modelParameters.map { own in
         own.filter { key, _ in

@@ -14,6 +14,8 @@ struct RecipeReader {
   let seed: UInt64?
   /// What should be told.
   var warnings: [String] = []
+  /// True if the base of the document at hand is one of its models.
+  var baseIsIngredient = false
 
   init(path: String, isLenient: Bool, followsMergekit: Bool?, seed: UInt64?) {
     self.path = path
@@ -118,7 +120,10 @@ struct RecipeReader {
     let isMergekits = entries["merge_method"] != nil
     var shared = moduleParameters
     Self.append(try parameters(entries["parameters"], of: type), to: &shared)
-    var draft = RecipeDraft(base: try text(try either(entries, "base", "base_model"), "the base"))
+    var draft = RecipeDraft(base: nil)
+    if let base = try either(entries, "base", "base_model"), !base.value.isNull {
+      draft.base = try path(ofReference: base)
+    }
     switch (entries["models"], entries["slices"]) {
     case (let models?, nil): try read(models: models, of: type, into: &draft)
     case (nil, let slices?): try read(slices: slices, of: type, into: &draft)
@@ -129,6 +134,7 @@ struct RecipeReader {
       throw error(slices.line, "the recipe has both models and slices", remedy: "keep one of the two")
     }
     try draft.takeBaseAsIngredient(type: type, isMergekits: isMergekits)
+    baseIsIngredient = draft.base.map { draft.models.contains($0) } ?? false
     if isMergekits, type.description.parameter(named: "weight") != nil, shared["weight"] == nil,
       let path = draft.modelWithoutWeight
     {
@@ -153,7 +159,8 @@ struct RecipeReader {
     recipe.missing = try choice(entries["missing"], "missing") ?? .error
     recipe.nonFinite = try choice(entries["nonfinite"], "nonfinite") ?? .error
     try read(tokenizer: entries, inputs: recipe.inputs, into: &recipe)
-    let seed = try number(entries["seed"], "seed") ?? seed ?? 0
+    var seed = self.seed ?? 0
+    if self.seed == nil, let number = try number(entries["seed"], "seed") { seed = number }
     recipe.method = try settings(
       type, shared, seed: seed, followsMergekit: followsMergekit ?? isMergekits, line: methodEntry.line)
     return (name, try outputs(entries, recipe: recipe, shared: shared, seed: seed))

@@ -33,6 +33,12 @@ struct TensorAssembly {
 
   /// The tensors of the output, in the order of the base; with slices, layer by layer in the place of the layers.
   func tensors() throws(EmbedFuseError) -> [PlannedTensor] {
+    let tensors = try planned()
+    try method.validate(all: tensors.compactMap(\.context))
+    return tensors
+  }
+
+  private func planned() throws(EmbedFuseError) -> [PlannedTensor] {
     var result: [PlannedTensor] = []
     var fused = 0
     if recipe.slices.isEmpty {
@@ -109,7 +115,7 @@ struct TensorAssembly {
         parameters: [])
     }
     let resolved = try ParameterResolver(
-      description: recipe.method.description, names: [name] + names(of: row, as: nil), depth: depth ?? 0,
+      description: recipe.method.description, names: outputNames(name, of: row), depth: depth ?? 0,
       shared: shared, models: models.map { ($0.names, $0.levels) },
       paths: models.map { recipe.models[$0.model!] }
     ).resolve()
@@ -126,6 +132,13 @@ struct TensorAssembly {
       info: try info(name, stored, as: outputType), making: .fuse(context),
       sources: read.map { PlannedTensor.Source(input: $0.input, tensor: $0.tensor!) },
       hasBase: readsBase && offset == 1, models: models.map { $0.model! }, parameters: resolved)
+  }
+
+  /// The names by which rules for all models know a tensor: in full, and without a wrapper prefix.
+  private func outputNames(_ name: String, of row: InputAlignment.Row) -> [String] {
+    let wrapper = row.name.dropLast(row.comparableName.count)
+    return wrapper.isEmpty || !name.hasPrefix(wrapper)
+      ? [name] : [name, String(name.dropFirst(wrapper.count))]
   }
 
   /// The type of a fused tensor where none is given: the base's, or what torch promotes the inputs to.

@@ -166,7 +166,9 @@ struct RecipeOptions: ParsableArguments {
       let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
       guard let parameter = type.description.parameter(named: key), parameter.scope == .model, parts.count > 1
       else {
-        shared[key] = TensorValue(text)
+        guard shared.updateValue(TensorValue(text), forKey: key) == nil else {
+          throw EmbedFuseError(.usage, "--set gives \(key.printable) twice", remedy: "give it once")
+        }
         continue
       }
       guard parts.count == models.count else {

@@ -48,7 +48,10 @@ public struct BlockRunner: Sendable {
     let method = method
     let stage = method.stages(for: block.tensor)[index]
     switch stage.scope {
-    case .columns: return try columnSums(of: index, stage, over: block, bytes: bytes, known: known)
+    case .columns:
+      var sums = Array(repeating: 0.0, count: block.tensor.columnCount * stage.resultCount)
+      try addColumnSums(of: index, over: block, bytes: bytes, known: known, to: &sums)
+      return sums
     case .rows where !block.tensor.grid.splitsRows:
       return try rowResults(of: index, stage, over: block, bytes: bytes, known: known)
     default:
@@ -79,13 +82,13 @@ public struct BlockRunner: Sendable {
     return results
   }
 
-  /// The sums of every column over the elements of a block, sum by sum.
-  private mutating func columnSums(
-    of index: Int, _ stage: Stage, over block: FusionBlock, bytes: [[UInt8]], known: Known
-  ) throws(EmbedFuseError) -> [Double] {
+  /// Adds the sums of a stage over columns over one block: to sum s of column c at `s * columnCount + c`.
+  public mutating func addColumnSums(
+    of index: Int, over block: FusionBlock, bytes: [[UInt8]], known: Known, to sums: inout [Double]
+  ) throws(EmbedFuseError) {
     let method = method
+    let stage = method.stages(for: block.tensor)[index]
     let (columns, count) = (block.tensor.columnCount, stage.resultCount)
-    var sums = Array(repeating: 0.0, count: columns * count)
     try tiles.walk(block, bytes: bytes, method: method, before: index, known: known) { tiles, tile, known in
       var begin = 0
       while begin < tile.count {
@@ -100,7 +103,6 @@ public struct BlockRunner: Sendable {
         begin = end
       }
     }
-    return sums
   }
 
   /// Visits the keys of a stage over ranks: for every tile and channel its keys and the flat index of the first.

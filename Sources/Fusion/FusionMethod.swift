@@ -28,6 +28,11 @@ public protocol FusionMethod: Sendable {
   /// - Throws: `EmbedFuseError` (usage) saying what is wrong and what to do.
   func validate(_ tensor: TensorContext) throws(EmbedFuseError)
 
+  /// Checks the settings of all tensors together.
+  ///
+  /// - Throws: `EmbedFuseError` (usage) where they don't go together.
+  func validate(all tensors: [TensorContext]) throws(EmbedFuseError)
+
   /// The passes that it needs before it can fuse this tensor. Stages over `model` are the same for all tensors and
   /// come first.
   func stages(for tensor: TensorContext) -> [Stage]
@@ -74,6 +79,9 @@ extension FusionMethod {
 
   /// Nothing to check.
   public func validate(_ tensor: TensorContext) throws(EmbedFuseError) {}
+
+  /// Nothing to check.
+  public func validate(all tensors: [TensorContext]) throws(EmbedFuseError) {}
 
   /// No passes.
   public func stages(for tensor: TensorContext) -> [Stage] { [] }

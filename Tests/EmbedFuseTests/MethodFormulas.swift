@@ -234,7 +234,7 @@ extension MethodFormulaTests {
       let kept = order.suffix(max(1, Int(ratio * Double(n))))
       let (low, high) = (score[kept.first!], score[order.last!])
       var s = score.map { _ in 0.0 }
-      for i in kept { s[i] = high > low ? (score[i] - low) / (high - low) : 1 }
+      for i in kept { s[i] = high > low ? (score[i] - low) / (high - low) : score[i] > 0 ? 1 : 0 }
       return s
     }
     return t.base.indices.map { i in

@@ -87,7 +87,8 @@ import Testing
     ("method: soup", "line 1: the recipe has neither models nor slices", ""),
     ("models: [a]", "line 1: the recipe names no method", ""),
     (
-      "method: soup\nmerge_method: linear\nparameters: {weight: 1}\nmodels: [a]", "line 2: 'method' and 'merge_method' are the same",
+      "method: soup\nmerge_method: linear\nparameters: {weight: 1}\nmodels: [a]",
+      "line 2: 'method' and 'merge_method' are the same",
       ""
     ),
     ("method: soup\nmodels: [a]\ndtype: int8", "line 3: 'int8' is no element type that can be fused", ""),
@@ -128,6 +129,20 @@ import Testing
       "method: soup\nmodels: [a]\noutputs:\n - {path: x, grid: {lambda: [1, 2]}}",
       "line 4: two outputs have the path x", "fused-{lambda}"
     ),
+    (
+      "method: ties\nbase: b\nmodels: [{model: a, parameters: {lambda: 0.1}}]",
+      "line 3: lambda holds for all models",
+      "move it"
+    ),
+    (
+      "method: soup\nmodels: [a]\noutputs:\n - {path: 'x{lamda}', grid: {lambda: [1]}}",
+      "line 4: the path names '{lamda}'", "lambda"
+    ),
+    (
+      "merge_method: linear\nparameters: {weight: 1}\nbase_model: b\nmodels: [a]\noutputs: [{path: x, method: model_stock}]",
+      "line 5: model-stock measures from the base, which is one of the models", ""
+    ),
+    ("modles: [a]", "has no key 'modles'", "did you mean 'models'?"),
     (
       "method: soup\nmodels: [a]\noutputs:\n - {path: 'x{foo}', grid: {foo: [1]}}",
       "line 4: soup has no parameter 'foo'", ""
@@ -259,6 +274,107 @@ import Testing
         "merge_method: linear\nparameters: {weight: 1}\n\(slices)", "weight", "model.norm.weight")
     }
     #expect(error?.problem.contains(problem) == true, "\(error?.problem ?? "")")
+  }
+
+  /// Rules for all models go by the name in the output, rules of a source by the name in its input.
+  @Test func sharedRulesGoByTheOutputsName() throws {
+    let text = """
+      merge_method: task_arithmetic
+      base_model: DEEP/base
+      slices:
+        - sources: [{model: DEEP/base, layer_range: [0, 2]}, {model: DEEP/ft1, layer_range: [0, 2], parameters: {weight: 1}}]
+        - sources: [{model: DEEP/base, layer_range: [0, 2]}, {model: DEEP/ft1, layer_range: [0, 2], parameters: {weight: [{filter: layers.1., value: 3}, {value: 1}]}}]
+      parameters: {lambda: [{filter: layers.1., value: 0.5}, {filter: layers.2., value: 0.25}, {value: 1}]}
+      """
+    for (layer, lambda, weight) in [(0, 1.0, 1.0), (1, 0.5, 1), (2, 0.25, 1), (3, 1, 3)] {
+      let name = "model.layers.\(layer).mlp.up_proj.weight"
+      #expect(try Self.resolved(text, "lambda", name).values == [lambda])
+      #expect(try Self.resolved(text, "weight", name).values == [weight])
+    }
+  }
+
+  @Test func aRuleThatNoTensorFitsIsMentioned() throws {
+    let text =
+      "method: ties\nbase: DEEP/base\nmodels: [DEEP/ft1]\nparameters: {density: [{filter: attenton, value: 0.1}]}"
+    let plan = try FusionPlan(try Self.read(text.replacing("DEEP", with: Self.deep)).outputs[0].recipe)
+    #expect(plan.notes.contains { $0.contains("no tensor fits the rule for density: filter 'attenton'") })
+  }
+
+  @Test func aDensityOfTheWholeModelCantDifferFromTensorToTensor() throws {
+    let text =
+      "method: ties\nbase: DEEP/base\nmodels: [DEEP/ft1]\nparameters: {trim: model, density: [0.1, 0.9]}"
+    let error = #expect(throws: EmbedFuseError.self) {
+      try FusionPlan(try Self.read(text.replacing("DEEP", with: Self.deep)).outputs[0].recipe)
+    }
+    #expect(error?.problem.contains("trim=model takes a share of the whole model") == true)
+  }
+
+  @Test func aGridGoesBeforeTheSlices() throws {
+    let file = try Self.read(
+      """
+      merge_method: slerp
+      base_model: b
+      slices:
+        - sources: [{model: b, layer_range: [0, 5]}, {model: a, layer_range: [0, 5]}]
+          parameters: {t: 0.25}
+      outputs:
+        - {path: "t-{t}-{seed}", grid: {t: [0.1, 0.9], seed: [1, 2]}}
+      """)
+    #expect(file.outputs.map(\.path) == ["t-0.1-1", "t-0.1-2", "t-0.9-1", "t-0.9-2"])
+    #expect(file.outputs.map(\.recipe.method.seed) == [1, 2, 1, 2])
+    #expect(file.outputs[2].recipe.method.values["t"] == TensorValue("0.9"))
+    #expect(file.outputs[2].recipe.slices[0].parameters.isEmpty)
+  }
+
+  @Test func theCommandsSeedGoesBeforeTheRecipes() throws {
+    let text = "method: dare\nbase: b\nmodels: [a]\nseed: 3"
+    #expect(try RecipeFile(text: text, path: "r", seed: 5).outputs[0].recipe.method.seed == 5)
+    #expect(try RecipeFile(text: text, path: "r").outputs[0].recipe.method.seed == 3)
+  }
+
+  @Test func theSameModelInAnotherSpellingIsTheSame() throws {
+    let file = try Self.read(
+      "merge_method: slerp\nbase_model: {model: {path: x/b}}\nmodels: [./x//b/, a]\nparameters: {t: 1}")
+    #expect(file.outputs[0].recipe.base == "x/b")
+    #expect(file.outputs[0].recipe.models == ["a"])
+  }
+
+  @Test func aStepThatNobodyTakesIsMentioned() throws {
+    let file = try Self.read("name: x\nmethod: soup\nmodels: [a]\n---\nmethod: soup\nmodels: [b]")
+    #expect(file.warnings.contains { $0.contains("the step 'x' is taken by none") })
+  }
+
+  /// Two thinnings of the same deltas are independent: a quarter is left, not half.
+  @Test func aStepDrawsRandomNumbersOfItsOwn() async throws {
+    let folder = try TemporaryFolder()
+    try PropertyTests.model(folder("base.safetensors"), seed: 1) { _, _ in 0 }
+    try PropertyTests.model(folder("ft.safetensors"), seed: 1) { _, _ in 1 }
+    _ = try await Self.run(
+      """
+      name: s
+      method: dare
+      base: OUT/base.safetensors
+      models: [OUT/ft.safetensors]
+      parameters: {density: 0.5}
+      ---
+      method: dare
+      base: OUT/base.safetensors
+      models: [s]
+      parameters: {density: 0.5}
+      output: OUT/out.safetensors
+      """, in: folder)
+    let values = try TensorValues(folder("out.safetensors")).doubles("encoder.layer.0.dense.weight")
+    let kept = Double(values.count { $0 != 0 }) / Double(values.count)
+    #expect(abs(kept - 0.25) < 0.03, "\(kept)")
+  }
+
+  @Test func theConfigurationHasTheOutputsLayers() async throws {
+    let folder = try TemporaryFolder()
+    let golden = try #require(GoldenTests.mergekit.first { $0.name == "yaml_passthrough_slices" })
+    let text = golden.config.replacing("inputs/deep", with: Self.deep)
+    try await FusionPlan(try Self.read(text).outputs[0].recipe).run(to: folder("out"))
+    let config = try JSON.parse(String(contentsOfFile: folder("out/config.json"), encoding: .utf8))
+    #expect(config["num_hidden_layers"]?.intValue == 7)
   }
 
   // MARK: Several outputs, steps

@@ -6,7 +6,7 @@ import TensorCore
 ///
 /// With a_k = |δ_k| limited to the sizes at 0.01 % and 99.99 % of the tensor and brought to 0 … 1, the score is
 /// exp(K·a_k²)·tanh(δ_k·Σ_j δ_j). The ⌊ratio·n⌋ elements with the highest score are kept and their scores brought to
-/// 0 … 1, s_k; θ = θ₀ + λ·Σ s_k·δ_k / max(Σ s_k, 1e-12). The authors' code takes the model for one vector; here each
+/// 0 … 1, s_k (1 where all that are kept are equal and not 0); θ = θ₀ + λ·Σ s_k·δ_k / max(Σ s_k, 1e-12). The authors' code takes the model for one vector; here each
 /// tensor is one. Up to seven passes.
 public struct PCB: FusionMethod {
   /// `ratio` and `lambda`.
@@ -72,7 +72,8 @@ public struct PCB: FusionMethod {
       // tanh x = (e^2x − 1)/(e^2x + 1), by its series where that cancels.
       let x = exponents[i] / 2
       let tanh = x.magnitude < 1e-4 ? x - x * x * x / 3 : (powers[i] - 1) / (powers[i] + 1)
-      keys[i] = powers[count + i] * tanh
+      // A score of -0 is one of 0.
+      keys[i] = powers[count + i] * tanh + 0
     }
   }
 
@@ -93,7 +94,7 @@ public struct PCB: FusionMethod {
       let greatest = Boundary(known[1], at: 2 * k + 1).key
       for i in 0..<count {
         guard keys[i] > from.key || (keys[i] == from.key && tile.start + i <= from.index) else { continue }
-        let s = greatest > from.key ? (keys[i] - from.key) / (greatest - from.key) : 1
+        let s = greatest > from.key ? (keys[i] - from.key) / (greatest - from.key) : keys[i] > 0 ? 1 : 0
         scratch[i] += s * (inputs[tile.first(ofModel: k) + i] - inputs[tile.firstOfBase + i])
         scratch[count + i] += s
         shares[k] += s

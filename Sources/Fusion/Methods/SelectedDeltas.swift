@@ -12,6 +12,8 @@ public protocol DeltaSelection: Sendable {
   init(_ options: MethodOptions) throws(EmbedFuseError)
   /// Checks the settings of a tensor beyond the ranges of the parameters.
   func validate(_ tensor: TensorContext) throws(EmbedFuseError)
+  /// Checks the settings of all tensors together.
+  func validate(all tensors: [TensorContext]) throws(EmbedFuseError)
   /// The passes that it takes to know what to keep.
   func stages(for tensor: TensorContext) -> [Stage]
   /// The ranks that a stage over ranks asks for; its keys are the sizes |δ_k|, channel k.
@@ -39,6 +41,8 @@ public protocol DeltaSelection: Sendable {
 extension DeltaSelection {
   /// Nothing to check.
   public func validate(_ tensor: TensorContext) throws(EmbedFuseError) {}
+  /// Nothing to check.
+  public func validate(all tensors: [TensorContext]) throws(EmbedFuseError) {}
   /// No passes.
   public func stages(for tensor: TensorContext) -> [Stage] { [] }
   /// None.
@@ -87,6 +91,11 @@ public struct SelectedDeltas<Selection: DeltaSelection>: FusionMethod {
 
   /// What the selection checks.
   public func validate(_ tensor: TensorContext) throws(EmbedFuseError) { try selection.validate(tensor) }
+
+  /// What the selection checks.
+  public func validate(all tensors: [TensorContext]) throws(EmbedFuseError) {
+    try selection.validate(all: tensors)
+  }
 
   /// The selection's, then sizes to rescale by.
   public func stages(for tensor: TensorContext) -> [Stage] {

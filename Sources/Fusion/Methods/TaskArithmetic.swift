@@ -12,6 +12,8 @@ public struct TaskArithmetic: FusionMethod {
     parameters: [
       .weight, .lambda,
       Parameter("normalize", .tensor, .flag, standard: "false", "divide by the sum of the weights"),
+      Parameter(
+        "int8_mask", .tensor, .flag, standard: "false", "taken for mergekit's sake; changes nothing here"),
     ])
 
   private let leastTotal: Double

@@ -47,6 +47,17 @@ public struct LargestDeltas: DeltaSelection {
     }
   }
 
+  /// Over the model there is one density for each of the models.
+  public func validate(all tensors: [TensorContext]) throws(EmbedFuseError) {
+    guard trimsModel, let first = tensors.first,
+      let other = tensors.first(where: { $0.values("density") != first.values("density") })
+    else { return }
+    throw EmbedFuseError(
+      .usage,
+      "trim=model takes a share of the whole model, but the density is \(first.values("density")) in \(first.name.printable) and \(other.values("density")) here",
+      tensor: other.name, remedy: "give one density for all tensors, or leave trim=model out")
+  }
+
   /// Ranks of the sizes; over the model also the majority of the signs.
   public func stages(for tensor: TensorContext) -> [Stage] {
     if trimsModel {
