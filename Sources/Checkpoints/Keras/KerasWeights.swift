@@ -40,13 +40,13 @@ extension KerasWeights {
     sortByPlace(directory)
   }
 
-  /// Layers in the order of their values in the file, which is that of the model; variables by their numbers.
+  /// Layers in the order in which they were made in the file, which is that of the model; variables by their numbers.
   private mutating func sortByPlace(_ directory: HDF5Directory) {
     let keyed = weights.map { weight in
       let dataset = directory.datasets[weight.dataset]
       return (
         layer: dataset.components.dropLast().joined(separator: "/"), number: dataset.components.last ?? "",
-        position: dataset.position ?? .max, weight: weight
+        position: directory.headerAddresses[weight.dataset], weight: weight
       )
     }
     let starts = Dictionary(keyed.map { ($0.layer, $0.position) }, uniquingKeysWith: min)
