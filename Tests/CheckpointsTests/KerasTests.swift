@@ -177,7 +177,8 @@ import Testing
   @Test func compressedWeightsInAnArchiveAreRefused() throws {
     let weights = try Self.sample("model.weights.h5")
     try write(
-      ZipBuilder(entries: [ZipBuilder.Entry("model.weights.h5", weights, deflated: true)]).bytes, as: "a.keras")
+      ZipBuilder(entries: [ZipBuilder.Entry("model.weights.h5", weights, deflated: true)]).bytes,
+      as: "a.keras")
     #expect(try error("a.keras").remedy?.contains("unpack the archive") == true)
   }
 

@@ -30,8 +30,8 @@ import Testing
     #expect(reverse.inputNames == Dictionary(uniqueKeysWithValues: zip(wrapped, Self.names)))
   }
 
-  @Test(arguments: ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."]) func takesThemOutOfTheMiddle(part: String) throws
-  {
+  @Test(arguments: ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."])
+  func takesThemOutOfTheMiddle(part: String) throws {
     let wrapped = Self.names.map { $0.replacing("layer.", with: "layer." + part, maxReplacements: 1) }
     let mapping = try Self.map(Self.names, wrapped)
     #expect(mapping.missing.isEmpty && mapping.extra.isEmpty)
