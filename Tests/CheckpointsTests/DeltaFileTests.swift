@@ -261,8 +261,9 @@ import Testing
   }
 
   /// Writes a file without differences, changed before it is closed, and says how reading it fails.
-  private func error(_ change: (inout DeltaRecord, inout [String: String]) -> Void) throws -> EmbedFuseError?
-  {
+  private func error(
+    in components: [String] = ["w"], _ change: (inout DeltaRecord, inout [String: String]) -> Void
+  ) throws -> EmbedFuseError? {
     var record = DeltaRecord(of: info, blocks: [ContentDigest.of(sample.values[0])])
     var texts = DeltaRecord.texts(
       base: "base.h5", digest: .of(tensors: [("w", try #require(ContentDigest(record.digest)))]))
@@ -271,7 +272,7 @@ import Testing
     let layout = ChunkLayout(info)
     var builder = try HDF5FileBuilder(path: path)
     let dataset = try builder.createDataset(
-      ["w"], for: info, layout: layout, compression: .differences, isDelta: true)
+      components, for: info, layout: layout, compression: .differences, isDelta: true)
     let zeros = HDF5FileBuilder.Chunk(bytes: [UInt8](repeating: 0, count: info.byteCount), mask: 3)
     try builder.write(zeros, to: dataset, at: [0, 0], of: "w")
     try builder.attach(record, to: dataset, of: "w")
@@ -324,6 +325,19 @@ import Testing
   func aTypeOfOtherValuesIsRefused(type: String) throws {
     let error = try error { record, _ in record.elementType = type }
     #expect(error?.code == .badData && error?.tensor == "w")
+  }
+
+  @Test func aFileStoredAsDifferencesIsRefused() throws {
+    let error = try error(in: [HDF5Name.files, "config.json"]) { _, _ in }
+    #expect(error?.problem.contains("__files__/config.json is stored as differences") == true)
+  }
+
+  /// A tensor may be called as Keras calls its variables.
+  @Test func namesAsOfKerasAreStillDifferences() throws {
+    let error = try error(in: ["layers", "dense", "vars", "0"]) { _, texts in
+      texts["version"] = "2"
+    }
+    #expect(error?.problem.contains("version 2, expected 1") == true)
   }
 
   @Test func anotherVersionIsRefused() throws {

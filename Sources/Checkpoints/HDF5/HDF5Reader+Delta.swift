@@ -12,6 +12,11 @@ extension HDF5Reader {
     var digests: [(name: String, digest: ContentDigest)] = []
     for dataset in directory.datasets {
       guard let delta = dataset.delta else { continue }
+      guard dataset.components[0] != HDF5Name.files else {
+        throw EmbedFuseError(
+          .badData, "the file \(dataset.path) is stored as differences, which only tensors are",
+          path: file.path)
+      }
       let info = try dataset.tensorInfo(in: file.path)
       guard let digest = ContentDigest(delta.digest), let blocks = delta.blockDigests(of: info) else {
         throw EmbedFuseError(

@@ -33,7 +33,9 @@ public struct HDF5Reader: Sendable {
   /// - Throws: also, where tensors are stored as differences, missing input if there is no base, and bad data if it is
   ///   another one; but whether its values are the same is found when they are read.
   public func checkpoint() throws(EmbedFuseError) -> Checkpoint {
-    if let weights = try kerasWeights() { return try checkpoint(of: weights) }
+    let source = try deltaSource()
+    // Differences are in files of our own, whatever the tensors are called.
+    if source == nil, let weights = try kerasWeights() { return try checkpoint(of: weights) }
     let numbers = directory.datasets.indices.filter {
       directory.datasets[$0].components[0] != HDF5Name.files
     }
@@ -44,7 +46,6 @@ public struct HDF5Reader: Sendable {
     }
     var found: [(address: UInt64, tensor: StoredTensor)] = []
     var names: [Int: String] = [:]
-    let source = try deltaSource()
     var deltas = 0
     for number in numbers {
       var tensor = try tensor(number)
