@@ -64,13 +64,13 @@ import Testing
     #expect(results.count == 8)
     let bytes = try ["base", "ft1", "ft2"].reduce(0) { sum, name in
       try sum
-        + TensorValues("\(Self.RecipeFileTests.golden)/\(name).f32.safetensors").tensors.values.reduce(0) {
+        + TensorValues("\(RecipeFileTests.golden)/\(name).f32.safetensors").tensors.values.reduce(0) {
           $0 + $1.bytes.count
         }
     }
     // The fusing pass, and the passes of the searches, which all share.
     #expect(results[0].bytesRead <= 4 * bytes)
-    let inputs = ["base", "ft1", "ft2"].map { "\(Self.RecipeFileTests.golden)/\($0).f32.safetensors" }
+    let inputs = ["base", "ft1", "ft2"].map { "\(RecipeFileTests.golden)/\($0).f32.safetensors" }
     let alone: [(String, String, [String: String], ElementType?)] = [
       ("ta-0.7.safetensors", "task-arithmetic", ["lambda": "0.7"], nil),
       ("ties-0.2.h5", "ties", ["density": "0.2"], nil),
@@ -111,7 +111,7 @@ import Testing
       output: OUT/out.safetensors
       """, in: folder)
     let inputs = ["base", "ft1", "ft2", "ft3", "ft4"].map {
-      "\(Self.RecipeFileTests.golden)/\($0).f32.safetensors"
+      "\(RecipeFileTests.golden)/\($0).f32.safetensors"
     }
     try await FusionPlan(
       Recipe(
@@ -144,20 +144,19 @@ import Testing
   /// A method of one's own is used like those of embedfuse.
   @Test func aMethodOfOnesOwnIsUsedLikeTheOthers() async throws {
     let folder = try TemporaryFolder()
-    let inputs = ["base", "ft1", "ft2"].map { "\(Self.RecipeFileTests.golden)/\($0).f32.safetensors" }
+    let inputs = ["base", "ft1", "ft2"].map { "\(RecipeFileTests.golden)/\($0).f32.safetensors" }
     let recipe = Recipe(
       base: inputs[0], models: Array(inputs.dropFirst()),
       method: try MethodSettings(LargestMove.self, ["threshold": 0.5]))
     let found = try await PropertyTests.fuse(recipe, to: folder("out.safetensors"))
     let files = try inputs.map { try TensorValues($0) }
     let name = "encoder.layer.0.intermediate.dense.weight"
-    let largest = (1...2).flatMap { k in
-      zip(files[k].doubles(name), files[0].doubles(name)).map { abs($0 - $1) }
-    }.max()!
-    let expected = zip(files[0].doubles(name), zip(files[1].doubles(name), files[2].doubles(name))).map {
-      base, models in
-      let mean = (models.0 - base + models.1 - base) / 2
-      return Double(Float(abs(mean) >= 0.5 * largest ? base + mean : base))
+    let (base, first, second) = (files[0].doubles(name), files[1].doubles(name), files[2].doubles(name))
+    var largest = 0.0
+    for i in base.indices { largest = max(largest, abs(first[i] - base[i]), abs(second[i] - base[i])) }
+    let expected = base.indices.map { i -> Double in
+      let mean: Double = (first[i] - base[i] + second[i] - base[i]) / 2
+      return Double(Float(abs(mean) >= 0.5 * largest ? base[i] + mean : base[i]))
     }
     #expect(found.doubles(name) == expected)
   }
