@@ -111,31 +111,3 @@ extension FusionPlan {
       }, notes: notes, byteCount: tensors.reduce(0) { $0 + $1.info.byteCount })
   }
 }
-
-extension ModelSource {
-  /// The model for programs to look at.
-  public var json: JSON {
-    var strings = JSON.Object()
-    for (key, value) in metadata.sorted(by: { $0.key < $1.key }) { strings[key] = .string(value) }
-    var tied = JSON.Object()
-    for (name, stored) in aliases.sorted(by: { $0.key < $1.key }) { tied[name] = .string(stored) }
-    return [
-      "path": .string(path),
-      "format": .string(format.rawValue),
-      "relative_to": relativeTo.map { .string($0) } ?? .null,
-      "metadata": .object(strings),
-      "aliases": .object(tied),
-      "modules": .array(modules.map { ["path": .string($0.path), "type": .string($0.type)] }),
-      "tensors": .array(
-        tensors.map {
-          [
-            "name": .string($0.name), "dtype": .string($0.stored.info.elementType.name),
-            "shape": .array($0.stored.info.shape.dimensions.map { .number(String($0)) }),
-            "bytes": .number($0.stored.info.byteCount), "file": .string($0.stored.path),
-          ]
-        }),
-      "files": .array(companions.map { .string($0.relativePath) }),
-      "notes": .array(notes.map { .string($0) }),
-    ]
-  }
-}

@@ -19,7 +19,7 @@ struct InspectCommand: AsyncParsableCommand {
     options.describing = true
     let source = try ModelSource.open(path, options: options)
     guard !json else {
-      Console.print(source.json.prettyText)
+      Console.print(try source.json().prettyText)
       return
     }
     let elements = source.tensors.reduce(0) { $0 + $1.stored.info.shape.elementCount }
@@ -27,6 +27,14 @@ struct InspectCommand: AsyncParsableCommand {
     Console.print(
       "\(path.printable): \(source.format.rawValue), \(source.tensors.count) tensors, \(elements) elements, \(Readable.bytes(bytes))"
     )
+    for type in source.typeSummaries {
+      Console.print(
+        "type: \(type.elementType), \(type.tensorCount) tensors, \(type.elementCount) elements, \(Readable.bytes(type.byteCount))"
+      )
+    }
+    for file in source.weightFiles {
+      Console.print("weights: \(file.path.printable), \(Readable.bytes(file.byteCount))")
+    }
     for module in source.modules {
       Console.print(
         "module: \(module.type.printable)\(module.path.isEmpty ? "" : " in \(module.path.printable)")")
@@ -49,8 +57,11 @@ struct InspectCommand: AsyncParsableCommand {
             Readable.bytes($0.stored.info.byteCount),
           ]
         }, header: ["name", "type", "shape", "size"]))
-    if !source.companions.isEmpty {
-      Console.print("files: \(source.companions.map(\.relativePath.printable).joined(separator: ", "))")
-    }
+    list("files", (source.companions + source.ownFiles).map(\.relativePath))
+    list("ignored", try source.ignoredFiles())
+  }
+
+  private func list(_ title: String, _ names: [String]) {
+    if !names.isEmpty { Console.print("\(title): \(names.map(\.printable).joined(separator: ", "))") }
   }
 }

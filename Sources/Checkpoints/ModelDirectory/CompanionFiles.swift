@@ -1,6 +1,21 @@
 import Glibc
 import TensorCore
 
+extension ModelSource {
+  /// What stands in the model's directory and isn't read: other weights, what training has left. Folders that aren't
+  /// looked into end in a slash.
+  ///
+  /// - Throws: `EmbedFuseError` (missing input) if the directory can't be read.
+  public func ignoredFiles() throws(EmbedFuseError) -> [String] {
+    guard FilePath.kind(of: path) == .directory else { return [] }
+    let prefix = path.hasSuffix("/") ? path : path + "/"
+    let read = weightFiles.map(\.path).filter { $0.hasPrefix(prefix) }.map {
+      String($0.dropFirst(prefix.count))
+    }
+    return try CompanionFiles.others(in: path, besides: Set(read))
+  }
+}
+
 /// The files of a model directory that are neither weights nor left over from training.
 public enum CompanionFiles {
   /// Folders nested deeper than this are not looked into.
@@ -42,6 +57,30 @@ public enum CompanionFiles {
       default: break
       }
     }
+  }
+
+  /// What stands in a directory besides the companions, our own files and those of `known`: other weights and what
+  /// training has left. Folders that aren't looked into end in a slash.
+  static func others(in directory: String, besides known: Set<String>) throws(EmbedFuseError) -> [String] {
+    var result: [String] = []
+    var pending: [(folder: String, depth: Int)] = [("", 0)]
+    while let (folder, depth) = pending.popLast() {
+      for name in try FilePath.names(in: FilePath.join(directory, folder)) {
+        let relative = FilePath.join(folder, name)
+        let path = FilePath.join(directory, relative)
+        if FilePath.kind(of: path) == .directory {
+          if depth < depthLimit && !isForeignFolder(name) && !FilePath.isLink(path) {
+            pending.append((relative, depth + 1))
+          } else {
+            result.append(relative + "/")
+          }
+        } else if !isCompanion(relative), ![manifest, modelCard].contains(relative), !known.contains(relative)
+        {
+          result.append(relative)
+        }
+      }
+    }
+    return result.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
   }
 
   /// True for a file that belongs to the model whatever its weights are.

@@ -1,0 +1,102 @@
+import EmbedFuse
+import Foundation
+import TestSupport
+import Testing
+
+@Suite struct ConvertCommandTests {
+  @Test func convertsThereAndBack() throws {
+    let work = try Workspace()
+    let outcome = try work.run("convert", "base", "-o", "base.h5", "--no-sync")
+    #expect(outcome.code == 0, "\(outcome.error)")
+    #expect(outcome.output == "")
+    #expect(outcome.error.contains("base.h5: 40 tensors, 0 of them cast, 8 files"))
+    let json = try work.run(
+      "convert", "base.h5", "-o", "again", "--json", "--memory", "64M", "--threads", "1")
+    #expect(try JSON.parse(json.output)["tensors"] == 40)
+    #expect(json.error == "")
+    let difference = try Difference.of(work.folder("base"), work.folder("again"))
+    #expect(difference == "")
+    #expect(work.inputsAreUntouched)
+  }
+
+  @Test func quietIsQuiet() throws {
+    let work = try Workspace()
+    let outcome = try work.run("convert", "base", "-o", "base.npz", "-q", "--dtype", "bf16")
+    #expect(outcome.code == 0 && outcome.output.isEmpty && outcome.error.isEmpty)
+    let text = try work.run("inspect", "base.npz").output
+    #expect(text.contains("type: BF16, 39 tensors, 5680 elements, 11.1 KiB"))
+    #expect(text.contains("type: I64, 1 tensors, 16 elements, 128 B"))
+    #expect(text.contains("weights: base.npz, "))
+  }
+
+  @Test func anExistingOutputNeedsForce() throws {
+    let work = try Workspace()
+    #expect(try work.run("convert", "base", "-o", "base.gguf", "-q").code == 0)
+    let again = try work.run("convert", "base", "-o", "base.gguf")
+    #expect(again.code == EmbedFuseError.Code.cannotCreate.rawValue)
+    #expect(again.error.contains("use --force"))
+    #expect(try work.run("convert", "base", "-o", "base.gguf", "-q", "--force").code == 0)
+    #expect(work.added == ["base.gguf"])
+  }
+
+  @Test func quantizeIsForGGUFOnly() throws {
+    let work = try Workspace()
+    let outcome = try work.run("convert", "base", "-o", "base.h5", "--quantize", "q8_0")
+    #expect(outcome.code == EmbedFuseError.Code.usage.rawValue)
+    #expect(outcome.error.contains("--quantize is for .gguf outputs only"))
+    #expect(work.added.isEmpty)
+  }
+
+  @Test func aModelAndAnAdapterAreOneModel() throws {
+    let folder = try TemporaryFolder()
+    let (base, adapter) = (Fixtures.path("samples/peft/base"), Fixtures.path("samples/peft/lora"))
+    let outcome = try Command.run(
+      ["convert", "\(base)+\(adapter)", "-o", "merged.safetensors", "-q"], in: folder.path)
+    #expect(outcome.code == 0, "\(outcome.error)")
+    #expect(try TensorValues(folder("merged.safetensors")).names == TensorValues(base).names)
+  }
+
+  @Test func pairsOfBytesAreBFloat16OnRequestOnly() throws {
+    let folder = try TemporaryFolder()
+    let source = Fixtures.path("samples/npz/bf16.npy")
+    let refused = try Command.run(["convert", source, "-o", "x.safetensors"], in: folder.path)
+    #expect(refused.code == EmbedFuseError.Code.badData.rawValue)
+    #expect(refused.error.contains("--npy-bf16"))
+    let outcome = try Command.run(
+      ["convert", source, "-o", "x.safetensors", "--npy-bf16", "-q"], in: folder.path)
+    #expect(outcome.code == 0)
+    #expect(try TensorValues(folder("x.safetensors")).doubles("bf16") == [1, 2])
+  }
+
+  @Test func inspectTellsWhatIsIgnored() throws {
+    let work = try Workspace()
+    try FileManager.default.createDirectory(
+      atPath: work.folder("base/onnx"), withIntermediateDirectories: true)
+    for name in ["optimizer.pt", "README.md"] { try Data([1]).write(to: work.url("base/\(name)")) }
+    let text = try work.run("inspect", "base").output
+    #expect(text.contains("\nignored: onnx/, optimizer.pt\n"))
+    #expect(text.contains(", vocab.txt, README.md\n"))
+    let json = try JSON.parse(try work.run("inspect", "base/", "--json").output)
+    #expect(json["ignored"]?.arrayValue == ["onnx/", "optimizer.pt"])
+    #expect(json["weight_files"]?.arrayValue?.count == 1)
+    #expect(json["types"]?.arrayValue?.first?["dtype"] == "F32")
+  }
+}
+
+extension Workspace {
+  /// The place of something in the folder.
+  func url(_ name: String) -> URL { URL(fileURLWithPath: folder(name)) }
+}
+
+/// What differs between two folders.
+enum Difference {
+  /// The names of the files that differ or stand in one alone, separated by commas.
+  static func of(_ first: String, _ second: String) throws -> String {
+    let manager = FileManager.default
+    let names = Set(try manager.subpathsOfDirectory(atPath: first)).union(
+      try manager.subpathsOfDirectory(atPath: second))
+    return names.sorted().filter {
+      !manager.contentsEqual(atPath: "\(first)/\($0)", andPath: "\(second)/\($0)")
+    }.joined(separator: ", ")
+  }
+}
