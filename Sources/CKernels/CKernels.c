@@ -156,6 +156,8 @@ typedef struct {
   void (*narrow_e5m2)(const double *, uint8_t *, size_t);
   void (*narrow_e4m3fnuz)(const double *, uint8_t *, size_t);
   void (*narrow_e5m2fnuz)(const double *, uint8_t *, size_t);
+  // By ck_type; both FNUZ types have the same one, F64 has none.
+  void (*rounding[8])(const double *, const uint8_t *, const double *, const uint8_t *, size_t, uint64_t *);
   void (*mean)(const double *, size_t, const double *, size_t, double, int, double *, size_t);
   void (*deltas)(const double *, size_t, const double *, size_t, double, int, double *, size_t);
   void (*delta_sums)(const double *, size_t, size_t, double *, size_t);
@@ -188,6 +190,8 @@ typedef struct {
   {                                                                                                      \
     widen_f64##s, widen_f32##s, widen_f16##s, widen_bf16##s, narrow_f32##s, narrow_f16##s,               \
         narrow_bf16##s, narrow_e4m3##s, narrow_e5m2##s, narrow_e4m3fnuz##s, narrow_e5m2fnuz##s,          \
+        {0, rounding_f32##s, rounding_f16##s, rounding_bf16##s, rounding_e4m3##s, rounding_e5m2##s,      \
+         rounding_fnuz##s, rounding_fnuz##s},                                                            \
         mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s, element_combine##s,           \
         interval##s, keep##s, keep_each##s, vote##s, keep_above##s, sizes##s, variances##s,              \
         magnitudes##s, histogram##s, place_histogram##s, collect##s, products##s, add_product##s,        \
@@ -263,6 +267,11 @@ void ck_narrow(ck_type type, const double *source, void *target, size_t n) {
     case CK_F8_E4M3FNUZ: t->narrow_e4m3fnuz(source, target, n); return;
     case CK_F8_E5M2FNUZ: t->narrow_e5m2fnuz(source, target, n); return;
   }
+}
+
+void ck_count_rounding(ck_type type, const double *exact, const void *rounded, const double *base,
+                       const void *rounded_base, size_t n, uint64_t *counts) {
+  if (type != CK_F64) current()->rounding[type](exact, rounded, base, rounded_base, n, counts);
 }
 
 void ck_mean(const double *x, size_t stride, const double *c, size_t count, double divisor, int whole, double *target,

@@ -3,7 +3,7 @@ import TensorCore
 
 extension ElementType {
   /// The kernels' name of a type that can be computed with.
-  fileprivate var kernelType: ck_type {
+  var kernelType: ck_type {
     switch self {
     case .f64: CK_F64
     case .f32: CK_F32

@@ -18,6 +18,24 @@ public enum ScalarReference {
     return UInt64(form.bits(of: value))
   }
 
+  /// As `countRounding` has it, for one value and the base's.
+  public static func rounding(of value: Double, base: Double?, to type: ElementType) -> RoundingCounts {
+    var counts = RoundingCounts()
+    guard type != .f64 else { return counts }
+    let rounded = widened(narrowed(value, to: type), as: type)
+    if let base, value < base || value > base {
+      counts.moved = 1
+      if narrowed(base, to: type) == narrowed(value, to: type)
+        || (rounded == 0 && widened(narrowed(base, to: type), as: type) == 0)
+      {
+        counts.vanished = 1
+      }
+    }
+    if value.isFinite && !rounded.isFinite { counts.overflowed = 1 }
+    if value != 0 && rounded == 0 { counts.underflowed = 1 }
+    return counts
+  }
+
   /// As `Differences.encode` has it, for the bits of one element.
   public static func difference(of value: UInt64, to base: UInt64, width: Int) -> UInt64 {
     let bits = UInt64(8 * width)

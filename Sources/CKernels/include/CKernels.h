@@ -35,6 +35,13 @@ int ck_widen(ck_type type, const void *source, double *target, size_t n);
 /// gives infinity, or NaN where the type has no infinity.
 void ck_narrow(ck_type type, const double *source, void *target, size_t n);
 
+/// Counts what rounding `exact` to `rounded` did, n elements of `type`: in counts[0] the elements that differ from
+/// base's, in counts[1] those of them whose rounded value is rounded_base's, in counts[2] finite values that became
+/// infinite or NaN, in counts[3] values that became 0 and weren't. Without a base, NULL, the first two stay as they are.
+/// Nothing is counted for CK_F64.
+void ck_count_rounding(ck_type type, const double *exact, const void *rounded, const double *base,
+                       const void *rounded_base, size_t n, uint64_t *counts);
+
 /// target[i] = (sum over j of c[j] * x[j][i]) / divisor, terms in ascending j, those with c[j] == 0 left out. If
 /// `whole` says that the coefficients sum to the divisor, inputs that are equal give themselves exactly.
 void ck_mean(const double *x, size_t stride, const double *c, size_t count, double divisor, int whole, double *target,
