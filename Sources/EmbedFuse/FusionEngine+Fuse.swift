@@ -19,8 +19,8 @@ extension FusionEngine {
     let range: Range<Int>
   }
 
-  /// Fuses or copies some tensors into the writers.
-  func fuse(_ tensors: [Int], into writers: [any CheckpointWriter]) async throws -> [[Finding]] {
+  /// Fuses or copies the tensors of a group into the writers.
+  func fuseTogether(_ tensors: [Int], into writers: [any CheckpointWriter]) async throws -> [[Finding]] {
     // Writers of different kinds ask for runs of different lengths; one of several takes the longest in pieces.
     let runs = tensors.flatMap { tensor in
       let lengths = writers.map { $0.runLength(of: tensor) }

@@ -122,12 +122,20 @@ extension FusionEngine {
   ///
   /// - Returns: for each variant what was found out about each tensor.
   mutating func fuse(into writers: [any CheckpointWriter]) async throws -> [[Finding]] {
-    announceWork()
+    let all = Array(0..<tensorCount)
+    announceWork(on: all)
     try await learn()
+    return try await fuse(all, into: writers)
+  }
+
+  /// Fuses or copies some of the tensors, once the stages over the model have been run.
+  ///
+  /// - Returns: for each variant what was found out about each of these tensors.
+  mutating func fuse(_ tensors: [Int], into writers: [any CheckpointWriter]) async throws -> [[Finding]] {
     var findings: [[Finding]] = variants.map { _ in [] }
-    for group in groups() {
+    for group in groups(of: tensors) {
       try await runStages(of: group)
-      for (variant, found) in try await fuse(group, into: writers).enumerated() {
+      for (variant, found) in try await fuseTogether(group, into: writers).enumerated() {
         findings[variant] += found
       }
       forget(group)
@@ -139,7 +147,7 @@ extension FusionEngine {
   mutating func measure() async throws -> [[Double]] {
     try await learn()
     var magnitudes: [[Double]] = []
-    for group in groups() {
+    for group in groups(of: Array(0..<tensorCount)) {
       try await runStages(of: group)
       for tensor in group { magnitudes.append(self.magnitudes(of: 0, tensor: tensor)) }
       forget(group)
@@ -178,13 +186,13 @@ extension FusionEngine {
     }
   }
 
-  /// The tensors in groups that are taken through stages and fusing together, so that later passes find the inputs in
+  /// Tensors in groups that are taken through stages and fusing together, so that later passes find the inputs in
   /// the cache: a few for which there are stages, all where there are none.
-  func groups() -> [[Int]] {
+  func groups(of tensors: [Int]) -> [[Int]] {
     let first = variants.indices.map { modelStageCount(of: $0) }
     var groups: [[Int]] = [[]]
     var (bytes, selection) = (0, 0)
-    for tensor in 0..<tensorCount {
+    for tensor in tensors {
       var needed = 0
       var hasStages = false
       for variant in variants.indices {
@@ -206,16 +214,21 @@ extension FusionEngine {
     return groups
   }
 
-  /// Tells the progress how many bytes the stages and the fusing pass will read.
-  private func announceWork() {
+  /// Tells the progress how many bytes will be read if only these tensors are fused: in the stages over the model all
+  /// tensors are.
+  func announceWork(on tensors: [Int]) {
+    let fused = Set(tensors)
+    let first = variants.indices.map { modelStageCount(of: $0) }
     for tensor in 0..<tensorCount {
       let passes = variants.indices.map { variant in
-        stages(of: variant, for: tensor).reduce(0) { count, stage in
+        let stages = stages(of: variant, for: tensor)
+        return (fused.contains(tensor) ? stages : Array(stages.prefix(first[variant]))).reduce(0) {
+          count, stage in
           if case .ranks = stage.measure { return count + 2 }
           return count + (isTakenAlong(stage, variant: variant, tensor: tensor) ? 0 : 1)
         }
       }
-      progress.expect(bytes(of: tensor) * (1 + (passes.max() ?? 0)))
+      progress.expect(bytes(of: tensor) * ((fused.contains(tensor) ? 1 : 0) + (passes.max() ?? 0)))
     }
   }
 }

@@ -42,7 +42,7 @@ struct FusionOutput: Sendable {
     case .directory:
       target = .directory(
         try ModelDirectoryWriter(
-          in: path, placements: contents.placements(), maximumShardBytes: options.maximumShardBytes))
+          in: path, try ShardLayout(contents.placements(), maximumShardBytes: options.maximumShardBytes)))
     case .safetensors:
       target = .safetensors(
         try SafetensorsWriter(
@@ -80,6 +80,7 @@ struct FusionOutput: Sendable {
     switch target {
     case .directory(let writer):
       try writer.finish()
+      try writer.layout.writeIndexes(in: publication.stagingPath)
       for (path, bytes) in files + own {
         try OutputFile.makeDirectories(FilePath.folder(of: publication.path(for: path)))
         try OutputFile.write(bytes, to: publication.path(for: path))

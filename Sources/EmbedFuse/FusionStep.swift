@@ -14,6 +14,9 @@ final class FusionStep: Sendable {
     self.plan = plan
   }
 
+  /// The inputs that it reads from disk.
+  var filedInputs: [ModelSource] { plan.filedInputs }
+
   /// Runs the stages of the fusion, and those of the steps that it takes itself.
   func prepare(pool: WorkerPool, progress: FusionProgress) async throws {
     var engine = try await plan.engine(pool: pool, progress: progress)
@@ -68,7 +71,7 @@ extension FusionEngine {
   /// Runs all stages of all tensors and keeps what they find.
   mutating func prepare() async throws {
     try await learn()
-    for group in groups() { try await runStages(of: group) }
+    for group in groups(of: Array(0..<tensorCount)) { try await runStages(of: group) }
   }
 
   /// The output bytes of one block of a tensor.

@@ -13,11 +13,11 @@ struct OutputContents: Sendable {
   let metadata: [(key: String, value: String)]
 
   /// The tensors within their modules' folders.
-  func placements() -> [ModelDirectoryWriter.Placement] {
+  func placements() -> [ShardLayout.Placement] {
     zip(tensors, modules).compactMap { info, module in
       let name = module.isEmpty ? info.name : String(info.name.dropFirst(module.count + 1))
       return TensorInfo(name: name, elementType: info.elementType, shape: info.shape).map {
-        ModelDirectoryWriter.Placement(
+        ShardLayout.Placement(
           folder: module.isEmpty ? reference.transformerFolder : module, info: $0)
       }
     }

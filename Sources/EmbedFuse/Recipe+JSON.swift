@@ -6,10 +6,15 @@ import TensorCore
 
 extension Recipe {
   /// The recipe for a manifest: of absolute paths only the last component.
-  var json: JSON {
+  var json: JSON { json(naming: FusionManifest.portable) }
+
+  /// The recipe as a manifest keeps it.
+  ///
+  /// - Parameter name: how an input's path is written.
+  func json(naming name: (String) -> String) -> JSON {
     var object: JSON.Object = [
-      "base": base.map { .string(FusionManifest.portable($0)) } ?? .null,
-      "models": .array(models.map { .string(FusionManifest.portable($0)) }),
+      "base": base.map { .string(name($0)) } ?? .null,
+      "models": .array(models.map { .string(name($0)) }),
       "method": .string(method.name),
       "parameters": .object(parameters),
       "weights": .array(weights.map(\.json)),
@@ -25,11 +30,12 @@ extension Recipe {
     if method.followsMergekit { object["compat"] = "mergekit" }
     if !modelParameters.isEmpty { object["model_parameters"] = .array(modelParameters.map(Self.json)) }
     if !companions.isEmpty {
-      object["companions"] = .array(companions.map { .string(FusionManifest.portable($0)) })
+      object["companions"] = .array(companions.map { .string(name($0)) })
     }
     if !slices.isEmpty { object["slices"] = .array(slices.map(\.json)) }
     if !steps.isEmpty {
-      object["steps"] = .array(steps.map { ["name": .string($0.name), "recipe": $0.recipe.json] })
+      object["steps"] = .array(
+        steps.map { ["name": .string($0.name), "recipe": $0.recipe.json(naming: name)] })
     }
     return .object(object)
   }
@@ -62,7 +68,10 @@ extension Recipe {
     try self.init(json: recipe, unknown: unknown)
   }
 
-  private init(json recipe: JSON, unknown: EmbedFuseError) throws(EmbedFuseError) {
+  /// Reads what `json(naming:)` gives.
+  ///
+  /// - Throws: `unknown` if it isn't of a known form.
+  init(json recipe: JSON, unknown: EmbedFuseError) throws(EmbedFuseError) {
     func values(_ json: JSON?) throws(EmbedFuseError) -> [String: TensorValue] {
       var result: [String: TensorValue] = [:]
       for member in json?.objectValue?.members ?? [] {

@@ -166,13 +166,14 @@ extension SafetensorsWriterTests {
   /// Writes tensors of these sizes, `w0`, `w1`, ..., and returns the names of the files.
   private func writeShards(of sizes: [Int], limit: Int) throws -> [String] {
     let placements = try sizes.enumerated().map {
-      ModelDirectoryWriter.Placement(
+      ShardLayout.Placement(
         folder: "", info: try Self.info("w\($0.offset)", .u8, [UInt($0.element)]))
     }
-    let writer = try ModelDirectoryWriter(
-      in: folder.path, placements: placements, maximumShardBytes: limit)
+    let layout = try ShardLayout(placements, maximumShardBytes: limit)
+    let writer = try ModelDirectoryWriter(in: folder.path, layout)
     for (index, size) in sizes.enumerated() { try Self.write(Self.sequence(size), of: index, to: writer) }
     try writer.finish()
+    try layout.writeIndexes(in: folder.path)
     return folder.names
   }
 
@@ -202,9 +203,7 @@ extension SafetensorsWriterTests {
   @Test func aNameThatStandsInTwoShardsIsRejected() throws {
     let info = try Self.info("w", .u8, [10])
     let error = try #require(throws: EmbedFuseError.self) {
-      try ModelDirectoryWriter(
-        in: folder.path, placements: Array(repeating: .init(folder: "", info: info), count: 2),
-        maximumShardBytes: 10)
+      try ShardLayout(Array(repeating: .init(folder: "", info: info), count: 2), maximumShardBytes: 10)
     }
     #expect(error.code == .badData && error.tensor == "w")
   }

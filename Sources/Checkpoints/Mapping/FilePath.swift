@@ -24,6 +24,16 @@ public enum FilePath {
     }
   }
 
+  /// When the file at a path was last changed, as seconds and nanoseconds since 1970; nil if nothing stands there.
+  public static func modificationTime(of path: String) -> String? {
+    var info = stat()
+    guard unsafe stat(path, &info) == 0 else { return nil }
+    return "\(info.st_mtim.tv_sec).\(info.st_mtim.tv_nsec)"
+  }
+
+  /// The working directory; nil if it is gone.
+  public static var workingDirectory: String? { resolved(".") }
+
   /// True if the last component of the path is a symbolic link.
   static func isLink(_ path: String) -> Bool {
     var info = stat()

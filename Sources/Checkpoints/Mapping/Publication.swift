@@ -6,7 +6,7 @@ import TensorCore
 ///
 /// It is written into a folder beside that name, `.NAME.embedfuse-PID-RANDOM.tmp`, flushed to disk, and renamed. A
 /// run that fails removes the folder; one that is killed leaves it to the next run for the same output, which knows
-/// by its lock (`StagingFolder`) that nobody is at work in it.
+/// by its lock (`StagingFolder`) that nobody is at work in it, and removes or continues it.
 ///
 /// A symbolic link at the final path is never followed and never replaced: it is an error.
 public final class Publication: Sendable {
@@ -37,9 +37,14 @@ public final class Publication: Sendable {
   ///   - overwrite: true to replace what stands at the path now, when the new one is whole: a file, an empty
   ///     directory, or one that holds a model.
   ///   - synchronize: false for scratch work that needn't outlive a power cut.
+  ///   - worth: to continue what a dead run left: what the records in a folder are worth, nothing if 0. nil to remove
+  ///     what dead runs left.
   /// - Throws: `EmbedFuseError`: cannot create if something stands at the path and isn't to be replaced, or if
   ///   the folder is missing or can't be written.
-  public init(to path: String, kind: Kind, overwrite: Bool, synchronize: Bool) throws(EmbedFuseError) {
+  public init(
+    to path: String, kind: Kind, overwrite: Bool, synchronize: Bool,
+    continuing worth: ((String) -> Int)? = nil
+  ) throws(EmbedFuseError) {
     let path = FilePath.trimmed(path)
     self.path = path
     self.kind = kind
@@ -62,13 +67,14 @@ public final class Publication: Sendable {
         .cannotCreate, "the folder \(folder.printable) can't be written to", path: path,
         remedy: "choose a folder that you may write to")
     }
+    let continued = worth.flatMap { StagingFolder.resuming(path, worth: $0) }
     StagingFolder.removeDead(for: path)
+    if let continued { staging = continued } else { staging = try StagingFolder(for: path) }
+    stagingPath = staging.newPath
     // What a dead run had moved aside may have come back.
     try Self.checkReplaceable(path, kind: kind, overwrite: overwrite)
-    staging = try StagingFolder(for: path)
-    stagingPath = staging.newPath
     if kind == .directory {
-      guard unsafe mkdir(stagingPath, 0o777) == 0 else {
+      guard unsafe mkdir(stagingPath, 0o777) == 0 || (errno == EEXIST && continued != nil) else {
         throw EmbedFuseError.system(.cannotCreate, "a folder beside it can't be made", path: path)
       }
     }
@@ -79,6 +85,15 @@ public final class Publication: Sendable {
   /// The staging path of a file within a directory that is being published.
   public func path(for relative: String) -> String {
     FilePath.join(stagingPath, relative)
+  }
+
+  /// A folder for records of what is finished, which is not published; made by whoever keeps some.
+  public var recordsPath: String { staging.recordsPath }
+
+  /// Leaves what was written, unless it has been published, to a run that continues this one.
+  public func keep() {
+    guard isOpen.exchange(false, ordering: .relaxed) else { return }
+    staging.keep()
   }
 
   /// Removes what was written, unless it has been published.
@@ -124,7 +139,9 @@ public final class Publication: Sendable {
   /// Checks that the path is free, or holds what an output of this kind may replace.
   ///
   /// A directory that holds no model is not replaced, so that `-o ~ --force` can't remove a home folder.
-  private static func checkReplaceable(
+  ///
+  /// - Throws: `EmbedFuseError` (cannot create).
+  public static func checkReplaceable(
     _ path: String, kind: Kind, overwrite: Bool
   ) throws(EmbedFuseError) {
     var info = stat()
@@ -144,6 +161,7 @@ public final class Publication: Sendable {
     }
     let marks = [
       "config.json", "modules.json", "embedfuse.json", "model.safetensors", "model.safetensors.index.json",
+      "embedfuse-part.json",
     ]
     let names = try FilePath.names(in: path)
     guard names.isEmpty || names.contains(where: marks.contains) else {

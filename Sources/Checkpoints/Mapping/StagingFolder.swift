@@ -4,8 +4,9 @@ import TensorCore
 
 /// The folder in which one run prepares one output, beside the output's final name so that a rename suffices.
 ///
-/// Its name is `.NAME.embedfuse-PID-RANDOM.tmp`; NAME is cut to 200 bytes. It holds the output (`new`), what the
-/// output replaces where the file system can't exchange two names (`old`), and `lock`, a file that is locked by
+/// Its name is `.NAME.embedfuse-PID-RANDOM.tmp`; NAME is cut to 200 bytes. It holds the output (`new`), what is known of
+/// the parts of it that are finished (`finished`), what the output replaces where the file system can't exchange two
+/// names (`old`), and `lock`, a file that is locked by
 /// `flock(2)` as long as the run lives: the kernel gives the lock back however the run ends. A process number alone
 /// would not do, because containers that share a folder don't share the numbers.
 final class StagingFolder: Sendable {
@@ -13,15 +14,27 @@ final class StagingFolder: Sendable {
   let newPath: String
   /// Where the output that is replaced may be moved.
   let oldPath: String
+  /// A folder for records of what is finished; made by whoever keeps some.
+  let recordsPath: String
 
   private let target: String
   private let path: String
   private let lock: Atomic<Int32>
 
+  /// The folder at `path`, whose lock the caller holds.
+  private init(_ path: String, for target: String, lock descriptor: Int32) {
+    self.target = target
+    self.path = path
+    newPath = FilePath.join(path, "new")
+    oldPath = FilePath.join(path, "old")
+    recordsPath = Self.records(in: path)
+    lock = Atomic(descriptor)
+  }
+
   /// Makes a folder for the output at `target` and locks it.
   ///
   /// - Throws: `EmbedFuseError`: cannot create if the folder can't be made.
-  init(for target: String) throws(EmbedFuseError) {
+  convenience init(for target: String) throws(EmbedFuseError) {
     while true {
       let random = String(UInt32.random(in: 0x1000_0000...UInt32.max), radix: 16)
       let path = FilePath.join(
@@ -32,11 +45,7 @@ final class StagingFolder: Sendable {
       }
       // A run that looks for leftovers may have come between; then a new folder is made.
       guard let descriptor = try Self.lock(path, target: target) else { continue }
-      self.target = target
-      self.path = path
-      newPath = FilePath.join(path, "new")
-      oldPath = FilePath.join(path, "old")
-      lock = Atomic(descriptor)
+      self.init(path, for: target, lock: descriptor)
       return
     }
   }
@@ -47,6 +56,12 @@ final class StagingFolder: Sendable {
   func remove() {
     let descriptor = lock.exchange(-1, ordering: .relaxed)
     if descriptor >= 0 { Self.remove(path, lock: descriptor, target: target) }
+  }
+
+  /// Gives the lock back and leaves the folder to a run that continues this one.
+  func keep() {
+    let descriptor = lock.exchange(-1, ordering: .relaxed)
+    if descriptor >= 0 { close(descriptor) }
   }
 
   /// Says that the old output isn't needed any more, so that it is never brought back half removed.
@@ -63,7 +78,7 @@ final class StagingFolder: Sendable {
     if FilePath.kind(of: old) == .directory {
       try? OutputName.give(target, to: old, isDirectory: true)
     }
-    for name in ["new", "discarded"] { FileTree.remove(FilePath.join(folder, name)) }
+    for name in ["new", "finished", "discarded"] { FileTree.remove(FilePath.join(folder, name)) }
     // NFS keeps a name for a file that is open, so the lock goes last.
     close(lock)
     if FilePath.kind(of: old) == nil || FilePath.kind(of: target) != nil { FileTree.remove(folder) }
@@ -89,6 +104,41 @@ final class StagingFolder: Sendable {
       return nil
     }
     return descriptor
+  }
+}
+
+// MARK: - Continuing a dead run
+
+extension StagingFolder {
+  private static func records(in folder: String) -> String { FilePath.join(folder, "finished") }
+
+  /// Takes over the folder of a run for `target` that has ended: of several the one worth most.
+  ///
+  /// The lock alone tells whether a run has ended. (In containers the next run often has a process number of the last.)
+  ///
+  /// - Parameter worth: what the records in a folder are worth; nothing if 0.
+  static func resuming(_ target: String, worth: (String) -> Int) -> StagingFolder? {
+    var best: (path: String, lock: Int32, worth: Int)?
+    for name in (try? FilePath.names(in: FilePath.folder(of: target))) ?? []
+    where process(in: name, for: target) != nil {
+      let path = FilePath.join(FilePath.folder(of: target), name)
+      let lock = unsafe open(FilePath.join(path, "lock"), O_RDWR | O_NOFOLLOW | O_CLOEXEC)
+      guard lock >= 0 else { continue }
+      let value = flock(lock, LOCK_EX | LOCK_NB) == 0 ? worth(records(in: path)) : 0
+      guard value > best?.worth ?? 0 else {
+        close(lock)
+        continue
+      }
+      if let best { close(best.lock) }
+      best = (path, lock, value)
+    }
+    guard let best else { return nil }
+    let folder = StagingFolder(best.path, for: target, lock: best.lock)
+    // An output that was moved aside for a new one that never came returns to its name.
+    if FilePath.kind(of: folder.oldPath) == .directory {
+      try? OutputName.give(target, to: folder.oldPath, isDirectory: true)
+    }
+    return folder
   }
 }
 

@@ -1,113 +1,65 @@
 import TensorCore
 
-/// Writes the weights of a model directory: one safetensors file for each module folder, in shards with an index
-/// where a folder's weights exceed a size.
+/// Writes the weights of a model directory, or some of its shards.
 public final class ModelDirectoryWriter: CheckpointWriter {
-  /// Where a tensor goes.
-  public struct Placement: Sendable {
-    /// The folder within the directory; empty for the root.
-    public let folder: String
-    /// The tensor under its name within that folder's checkpoint.
-    public let info: TensorInfo
-
-    /// A tensor of a folder.
-    public init(folder: String, info: TensorInfo) {
-      self.folder = folder
-      self.info = info
-    }
-  }
-
   /// The tensors in the order given.
-  public var tensors: [TensorInfo] { placements.map(\.info) }
+  public var tensors: [TensorInfo] { layout.placements.map(\.info) }
 
-  private let placements: [Placement]
-  private let writers: [SafetensorsWriter]
-  /// Which writer each tensor goes to, and its place there.
-  private let targets: [(writer: Int, tensor: Int)]
+  /// Which file each tensor goes to.
+  public let layout: ShardLayout
 
-  /// Creates the weight files and the indexes.
+  /// The writer of each shard; nil for those that are not made.
+  private let writers: [SafetensorsWriter?]
+  /// The shard of each tensor, and its place there.
+  private let targets: [(shard: Int, tensor: Int)]
+
+  /// Creates the weight files.
   ///
   /// - Parameters:
   ///   - directory: the directory, which is there; folders are made as needed.
-  ///   - placements: the tensors with their folders.
-  ///   - maximumShardBytes: the most bytes of tensors in one file. A larger tensor has a file of its own.
+  ///   - layout: the tensors and their files.
+  ///   - shards: the files that are made; nil for all.
   public init(
-    in directory: String, placements: [Placement], maximumShardBytes: Int
+    in directory: String, _ layout: ShardLayout, making shards: [Int]? = nil
   ) throws(EmbedFuseError) {
-    self.placements = placements
-    var writers: [SafetensorsWriter] = []
-    var targets = Array(repeating: (writer: 0, tensor: 0), count: placements.count)
-    var folders: [String] = []
-    for placement in placements where !folders.contains(placement.folder) { folders.append(placement.folder) }
-    for folder in folders {
-      let members = placements.indices.filter { placements[$0].folder == folder }
-      let shards = Self.shards(of: members.map { placements[$0].info.byteCount }, limit: maximumShardBytes)
-      let path = FilePath.join(directory, folder)
-      try OutputFile.makeDirectories(path)
-      var weightMap = JSON.Object()
-      for (number, shard) in shards.enumerated() {
-        let name = Self.fileName(number, of: shards.count)
-        for (place, member) in shard.enumerated() {
-          targets[members[member]] = (writers.count, place)
-          let tensor = placements[members[member]].info.name
-          guard weightMap[tensor] == nil else {
-            throw EmbedFuseError(.badData, "stands in the output twice", tensor: tensor)
-          }
-          weightMap[tensor] = .string(name)
-        }
-        writers.append(
-          try SafetensorsWriter(
-            creating: FilePath.join(path, name), tensors: shard.map { placements[members[$0]].info }))
-      }
-      if shards.count > 1 {
-        let index: JSON = [
-          "metadata": ["total_size": .number(members.reduce(0) { $0 + placements[$1].info.byteCount })],
-          "weight_map": .object(weightMap),
-        ]
-        try OutputFile.write(
-          Array(index.prettyText.utf8), to: FilePath.join(path, "model.safetensors.index.json"))
-      }
+    self.layout = layout
+    var writers = Array(repeating: SafetensorsWriter?.none, count: layout.shards.count)
+    var targets = Array(repeating: (shard: 0, tensor: 0), count: layout.placements.count)
+    for (shard, description) in layout.shards.enumerated() {
+      for (place, tensor) in description.tensors.enumerated() { targets[tensor] = (shard, place) }
+      guard shards?.contains(shard) != false else { continue }
+      let path = FilePath.join(directory, description.path)
+      try OutputFile.makeDirectories(FilePath.folder(of: path))
+      writers[shard] = try SafetensorsWriter(creating: path, tensors: layout.tensors(ofShard: shard))
     }
     self.writers = writers
     self.targets = targets
   }
 
-  /// `model.safetensors`, or `model-00002-of-00003.safetensors`.
-  private static func fileName(_ number: Int, of count: Int) -> String {
-    func padded(_ value: Int) -> String {
-      String(repeating: "0", count: max(0, 5 - String(value).count)) + String(value)
+  private func writer(of tensor: Int) -> SafetensorsWriter {
+    guard let writer = writers[targets[tensor].shard] else {
+      preconditionFailure("tensor \(tensor) is of a shard that isn't made")
     }
-    return count == 1
-      ? "model.safetensors" : "model-\(padded(number + 1))-of-\(padded(count)).safetensors"
-  }
-
-  /// Fills shards in order up to the limit.
-  private static func shards(of sizes: [Int], limit: Int) -> [[Int]] {
-    var shards: [[Int]] = [[]]
-    var filled = 0
-    for (index, size) in sizes.enumerated() {
-      if !shards[shards.count - 1].isEmpty && filled + size > limit {
-        shards.append([])
-        filled = 0
-      }
-      shards[shards.count - 1].append(index)
-      filled += size
-    }
-    return shards
+    return writer
   }
 
   /// As `SafetensorsWriter` has it.
   public func runLength(of tensor: Int) -> Int {
-    writers[targets[tensor].writer].runLength(of: targets[tensor].tensor)
+    writer(of: tensor).runLength(of: targets[tensor].tensor)
   }
 
   /// Writes a run into the tensor's file.
   public func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
-    try writers[targets[tensor].writer].write(bytes, of: targets[tensor].tensor, at: range)
+    try writer(of: tensor).write(bytes, of: targets[tensor].tensor, at: range)
   }
 
-  /// Checks that every file is complete.
+  /// Checks that a file is complete and closes it, while others are still written.
+  public func finish(shard: Int) throws(EmbedFuseError) {
+    try writers[shard]?.finish()
+  }
+
+  /// Checks that every file that is made is complete.
   public func finish() throws(EmbedFuseError) {
-    for writer in writers { try writer.finish() }
+    for writer in writers { try writer?.finish() }
   }
 }

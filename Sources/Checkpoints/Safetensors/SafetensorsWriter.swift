@@ -9,6 +9,8 @@ import TensorCore
 public final class SafetensorsWriter: CheckpointWriter {
   /// The bytes that a run has, about.
   static let runBytes = 256 << 10
+  /// The metadata of a file of which nothing else is to be said.
+  static let plainMetadata = [(key: "format", value: "pt")]
 
   /// The tensors in the order given.
   public let tensors: [TensorInfo]

@@ -1,0 +1,40 @@
+import Glibc
+import TensorCore
+
+/// Giving a finished file a second name, so that it can be published without being written again.
+public enum FinishedFile {
+  /// Links a file to a new name, or copies it where the file system has no links.
+  ///
+  /// - Throws: `EmbedFuseError`: cannot create if something has the name; missing input or input/output if the file
+  ///   can't be read or the copy not written.
+  public static func place(_ path: String, at newPath: String) throws(EmbedFuseError) {
+    try OutputFile.makeDirectories(FilePath.folder(of: newPath))
+    if unsafe link(path, newPath) == 0 { return }
+    guard [EPERM, EXDEV, EMLINK, ENOSYS, EOPNOTSUPP].contains(errno) else {
+      throw .system(.cannotCreate, "can't be given the name \(newPath.printable)", path: path)
+    }
+    try copy(path, to: newPath)
+  }
+
+  /// Copies a file, 1 MiB at a time.
+  static func copy(_ path: String, to newPath: String) throws(EmbedFuseError) {
+    let input = try InputFile(path)
+    let output = try OutputFile(creating: newPath, byteCount: input.byteCount)
+    var buffer = [UInt8](repeating: 0, count: min(input.byteCount, 1 << 20))
+    var position = 0
+    while position < input.byteCount {
+      let count = min(buffer.count, input.byteCount - position)
+      var span = buffer.mutableSpan
+      try input.read(count, at: position, into: &span)
+      try output.write(buffer.span.extracting(0..<count), at: position)
+      position += count
+    }
+    try output.close()
+  }
+
+  /// Removes a file, or a directory with what it holds. Does nothing if there is nothing.
+  public static func remove(_ path: String) { FileTree.remove(path) }
+
+  /// Removes a directory if it is empty.
+  public static func removeIfEmpty(_ directory: String) { unsafe rmdir(directory) }
+}

@@ -1,0 +1,90 @@
+import Checkpoints
+import TensorCore
+
+/// What decides an output's bytes, as far as it can be told without reading tensors: by this a finished shard is known to
+/// belong to a fusion.
+///
+/// The inputs are told apart by the names, sizes and times of change of their weight files.
+struct FusionIdentity: Sendable, Hashable {
+  /// The identity as records keep it.
+  let json: JSON
+
+  /// An identity from a record.
+  init(json: JSON) {
+    self.json = json
+  }
+
+  /// The identity of a fusion into the files of a layout.
+  init(_ plan: FusionPlan, layout: ShardLayout, files: [(path: String, bytes: [UInt8])]) {
+    var shards = JSON.Object()
+    for (number, shard) in layout.shards.enumerated() {
+      let lines = layout.tensors(ofShard: number).map { "\($0.name) \($0.elementType) \($0.shape)\n" }
+      shards[shard.path] = .string(ContentDigest.of(Array(lines.joined().utf8)).description)
+    }
+    var digests = JSON.Object()
+    for (path, bytes) in files { digests[path] = .string(ContentDigest.of(bytes).description) }
+    json = [
+      "embedfuse": .string(embedFuseVersion), "recipe": plan.recipe.json,
+      "inputs": .array(plan.filedInputs.map(Self.input)), "shards": .object(shards),
+      "files": .object(digests),
+    ]
+  }
+
+  private static func input(_ input: ModelSource) -> JSON {
+    var files = JSON.Object()
+    for (path, byteCount) in input.weightFiles {
+      let name = path.hasPrefix(input.path + "/") ? String(path.dropFirst(input.path.count + 1)) : path
+      files[FilePath.portable(name)] = [
+        "bytes": .number(byteCount), "changed": .string(FilePath.modificationTime(of: path) ?? "unknown"),
+      ]
+    }
+    return ["path": .string(FusionManifest.portable(input.path)), "files": .object(files)]
+  }
+}
+
+extension FusionIdentity {
+  /// What differs from another identity, in words; empty if nothing does.
+  func differences(from other: FusionIdentity) -> [String] {
+    guard self != other else { return [] }
+    var differences: [String] = []
+    if json["embedfuse"] != other.json["embedfuse"] {
+      differences.append(
+        "the version of embedfuse (\(Self.text(json["embedfuse"])), not \(Self.text(other.json["embedfuse"])))"
+      )
+    }
+    differences += Self.keys(json["recipe"], other.json["recipe"]).map { "the recipe's \($0.printable)" }
+    differences += inputDifferences(from: other)
+    differences += Self.keys(json["files"], other.json["files"]).map { "the file \($0.printable)" }
+    if differences.isEmpty { differences.append("the division into shards (--max-shard-size)") }
+    return differences
+  }
+
+  private func inputDifferences(from other: FusionIdentity) -> [String] {
+    let (ours, theirs) = (json["inputs"]?.arrayValue ?? [], other.json["inputs"]?.arrayValue ?? [])
+    guard ours.count == theirs.count else { return ["the number of inputs"] }
+    return zip(ours, theirs).flatMap { input, reference in
+      Self.keys(input["files"], reference["files"]).map { name in
+        let (file, old) = (input["files"]?[name], reference["files"]?[name])
+        let sizes =
+          file?["bytes"] == old?["bytes"] || file == nil || old == nil
+          ? "" : " of \(file?["bytes"]?.intValue ?? 0) bytes, not \(old?["bytes"]?.intValue ?? 0)"
+        return "the input \(Self.text(input["path"])) (\(name.printable)\(sizes))"
+      }
+    }
+  }
+
+  /// The keys whose values differ, in order.
+  private static func keys(_ first: JSON?, _ second: JSON?) -> [String] {
+    let keys = (first?.objectValue?.keys ?? []) + (second?.objectValue?.keys ?? [])
+    return Set(keys).filter { first?[$0] != second?[$0] }.sorted()
+  }
+
+  private static func text(_ json: JSON?) -> String { (json?.stringValue ?? "unknown").printable }
+}
+
+extension FusionPlan {
+  /// The inputs that are read from disk, those of steps too.
+  var filedInputs: [ModelSource] {
+    inputs.filter { !$0.weightFiles.isEmpty } + steps.flatMap(\.filedInputs)
+  }
+}
