@@ -10,7 +10,7 @@ extension FusionEngine {
     let block: Int
     /// The output's digest, then each source's.
     let digests: [ContentDigest]
-    let tally: WeightTally?
+    let tally: BlockTally?
   }
 
   /// One call of each writer.
@@ -109,7 +109,7 @@ extension FusionEngine {
   func fill(
     _ range: Range<Int>, of planned: PlannedTensor, variant: Int, tensor: Int, at offset: Int,
     with worker: inout BlockWorker
-  ) throws(EmbedFuseError) -> WeightTally? {
+  ) throws(EmbedFuseError) -> BlockTally? {
     let type = planned.info.elementType
     switch planned.making {
     case .copy:
@@ -118,12 +118,13 @@ extension FusionEngine {
       worker.outputs[variant].replaceSubrange(offset..<offset + size, with: stored.prefix(size))
       return nil
     case .fuse(let context):
-      var tally = WeightTally(modelCount: context.priors.count)
+      var tally = BlockTally(modelCount: context.priors.count)
       let bytes = worker.bytes(of: planned, among: self, at: tensor)
       try worker.runners[variant].fuse(
         block(range, of: variant, tensor: tensor), bytes: bytes,
         known: known(of: variant, tensor: tensor, at: range), as: type,
-        by: variants[variant].intermediateType, into: &worker.outputs[variant], at: offset, tally: &tally)
+        by: variants[variant].intermediateType, into: &worker.outputs[variant], at: offset,
+        tally: &tally)
       return tally
     }
   }
@@ -143,11 +144,11 @@ extension FusionEngine {
           return builder.finish()
         }
         let tally = planned.context.map { context in
-          blocks.reduce(into: WeightTally(modelCount: context.priors.count)) { $0.merge($1.tally!) }
+          blocks.reduce(into: BlockTally(modelCount: context.priors.count)) { $0.merge($1.tally!) }
         }
         return Finding(
-          digest: digests[0], sourceDigests: Array(digests.dropFirst()), tally: tally,
-          magnitudes: magnitudes(of: variant, tensor: tensor))
+          digest: digests[0], sourceDigests: Array(digests.dropFirst()), tally: tally?.weights,
+          rounding: tally?.rounding, magnitudes: magnitudes(of: variant, tensor: tensor))
       }
     }
   }

@@ -1,5 +1,6 @@
 import Checkpoints
 import Fusion
+import Kernels
 import Synchronization
 import TensorCore
 
@@ -114,6 +115,8 @@ extension FusionEngine {
     let sourceDigests: [ContentDigest]
     /// The weights that each model was given; nil for a copy.
     let tally: WeightTally?
+    /// What rounding did; nil for a copy.
+    let rounding: RoundingCounts?
     /// The magnitudes that they come from, if a group as large as a tensor has any.
     let magnitudes: [Double]
   }

@@ -19,14 +19,18 @@ public struct FusionManifest: Sendable, Hashable {
     var inputs: [ContentDigest?]
     /// The digest of the mean weights.
     var weights: ContentDigest
+    /// What rounding did.
+    var rounding: RoundingReport
 
-    /// Digests that stand for those not known yet: they take the same room.
+    /// Digests that stand for those not known yet: they take the same room, and the counts beside them at least as
+    /// much.
     init(placeholdersFor plan: FusionPlan) {
       let zero = ContentDigest(high: 0, low: 0)
       tensors = plan.tensors.map { _ in zero }
       let read = Set(plan.tensors.flatMap { $0.sources.map(\.input) })
       inputs = plan.inputs.indices.map { read.contains($0) ? zero : nil }
       weights = zero
+      rounding = RoundingReport(plan, findings: nil)
     }
 
     /// The digests of what the fusing pass has read and written.
@@ -45,23 +49,31 @@ public struct FusionManifest: Sendable, Hashable {
         (0..<8).map { UInt8(truncatingIfNeeded: mean.bitPattern >> (8 * $0)) }
       }
       weights = .of(bits)
+      rounding = RoundingReport(plan, findings: findings)
     }
   }
 
   /// The manifest of a fusion.
   init(_ plan: FusionPlan, digests: Digests, files: [(path: String, bytes: [UInt8])]) {
     var tensors = JSON.Object()
+    let rounding = digests.rounding.recorded
     for (tensor, digest) in zip(plan.tensors, digests.tensors) {
-      tensors[tensor.info.name] = [
+      var entry: JSON.Object = [
         "dtype": .string(tensor.info.elementType.name),
         "shape": .array(tensor.info.shape.dimensions.map { .number(String($0)) }),
         "digest": .string(digest.description),
       ]
+      entry["rounding"] = rounding[tensor.info.name]
+      tensors[tensor.info.name] = .object(entry)
     }
     var fileDigests = JSON.Object()
     for (path, bytes) in files { fileDigests[path] = .string(ContentDigest.of(bytes).description) }
     let whole = ContentDigest.of(
       tensors: zip(plan.tensors, digests.tensors).map { ($0.info.name, $1) })
+    var output: JSON.Object = ["digest": .string(whole.description)]
+    if !rounding.isEmpty { output["rounding"] = digests.rounding.total.json }
+    output["tensors"] = .object(tensors)
+    output["files"] = .object(fileDigests)
     json = [
       "embedfuse": .string(embedFuseVersion),
       "manifest": .number(Self.version),
@@ -71,9 +83,7 @@ public struct FusionManifest: Sendable, Hashable {
           Self.input(input.0, digest: input.1, isBase: index == 0 && plan.recipe.base != nil)
         }),
       "weights_digest": .string(digests.weights.description),
-      "output": [
-        "digest": .string(whole.description), "tensors": .object(tensors), "files": .object(fileDigests),
-      ],
+      "output": .object(output),
     ]
   }
 

@@ -15,6 +15,8 @@ struct FusionOutput: Sendable {
   private let target: Target
   private let contents: OutputContents
   private let publication: Publication
+  /// The bytes that were reserved for the manifest where it is a text in a header.
+  private let manifestRoom: Int
 
   /// Takes the tensors' bytes.
   var writer: any CheckpointWriter {
@@ -37,6 +39,7 @@ struct FusionOutput: Sendable {
   ) throws(EmbedFuseError) {
     self.publication = publication
     self.contents = contents
+    manifestRoom = manifest?.text.utf8.count ?? 0
     let path = publication.stagingPath
     switch OutputKind(path: publication.path) {
     case .directory:
@@ -46,7 +49,7 @@ struct FusionOutput: Sendable {
     case .safetensors:
       target = .safetensors(
         try SafetensorsWriter(
-          creating: path, tensors: contents.tensors, metadata: Self.metadata(contents, manifest)))
+          creating: path, tensors: contents.tensors, metadata: Self.metadata(contents, manifest?.text)))
     case .hdf5:
       let writer = try HDF5Writer(
         creating: path, tensors: contents.tensors,
@@ -67,9 +70,9 @@ struct FusionOutput: Sendable {
 
   /// The metadata of a safetensors file, the manifest last.
   private static func metadata(
-    _ contents: OutputContents, _ manifest: OutputManifest?
+    _ contents: OutputContents, _ manifest: String?
   ) -> [(key: String, value: String)] {
-    contents.metadata + (manifest.map { [("embedfuse", $0.text)] } ?? [])
+    contents.metadata + (manifest.map { [("embedfuse", $0)] } ?? [])
   }
 
   /// Completes the output with its other files and the manifest.
@@ -86,7 +89,7 @@ struct FusionOutput: Sendable {
         try OutputFile.write(bytes, to: publication.path(for: path))
       }
     case .safetensors(let writer):
-      try writer.setMetadata(Self.metadata(contents, manifest))
+      try writer.setMetadata(Self.metadata(contents, manifest?.text(filling: manifestRoom)))
       try writer.finish()
     case .hdf5(let writer):
       // A file that can be made again is made again if the manifest lists it.
@@ -100,7 +103,7 @@ struct FusionOutput: Sendable {
       for (path, bytes) in own { writer.add(file: path, bytes: bytes) }
       try writer.finish()
     case .gguf(let writer, var pairs):
-      pairs["embedfuse"] = manifest?.text
+      pairs["embedfuse"] = manifest?.text(filling: manifestRoom)
       try writer.setMetadata(pairs)
       try writer.finish()
     }

@@ -20,6 +20,8 @@ public struct FusionResult: Sendable {
   public let weightShares: [Double]
   /// What should be told.
   public let notes: [String]
+  /// What rounding did.
+  public let rounding: RoundingReport
   /// The record of how the output was made.
   public let manifest: FusionManifest
 }
@@ -109,7 +111,8 @@ extension FusionPlan {
       path: path, fusedTensors: tensors.count { $0.context != nil },
       copiedTensors: tensors.count { $0.context == nil },
       bytesRead: progress.completedBytes, bytesWritten: tensors.reduce(0) { $0 + $1.info.byteCount },
-      models: recipe.models, weightShares: report.shares, notes: notes + report.warnings, manifest: manifest)
+      models: recipe.models, weightShares: report.shares, notes: notes + report.notes,
+      rounding: report.rounding, manifest: manifest)
   }
 
   /// What the engine makes.

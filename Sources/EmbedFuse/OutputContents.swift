@@ -84,6 +84,11 @@ struct OutputManifest: Sendable {
     listedFiles = Self.listedFiles(manifest.json)
   }
 
+  /// The text with spaces behind it, as long as another whose numbers have more digits.
+  func text(filling room: Int) -> String {
+    text + String(repeating: " ", count: max(0, room - text.utf8.count))
+  }
+
   private static func listedFiles(_ json: JSON) -> Set<String> {
     Set(json["output"]?["files"]?.objectValue?.keys ?? [])
   }

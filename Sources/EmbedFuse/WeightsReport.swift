@@ -8,8 +8,10 @@ struct WeightsReport: Sendable {
   let json: JSON
   /// Each model's share of the weight, over all elements.
   let shares: [Double]
+  /// What rounding did.
+  let rounding: RoundingReport
   /// What the shares give reason to say.
-  let warnings: [String]
+  let notes: [String]
 
   /// A report on a fusion.
   ///
@@ -19,6 +21,8 @@ struct WeightsReport: Sendable {
   ///   method knows.
   init(_ plan: FusionPlan, findings: [FusionEngine.Finding], magnitudes measured: [[Double]]? = nil) {
     var whole = WeightTally(modelCount: plan.modelCount)
+    let rounding = RoundingReport(plan, findings: findings)
+    let counts = rounding.tensors.reduce(into: [String: JSON]()) { $0[$1.name] = $1.counts.json }
     var tensors: [JSON] = []
     for (index, (tensor, finding)) in zip(plan.tensors, findings).enumerated() {
       guard let context = tensor.context, let tally = finding.tally else { continue }
@@ -34,21 +38,24 @@ struct WeightsReport: Sendable {
         entry["least"] = .array(tally.minima.map { .number($0) })
         entry["greatest"] = .array(tally.maxima.map { .number($0) })
       }
+      entry["rounding"] = counts[tensor.info.name]
       tensors.append(.object(entry))
     }
     shares = whole.means
+    self.rounding = rounding
     var settings: JSON.Object = ["method": .string(plan.recipe.method.name)]
     for (name, value) in plan.recipe.method.parameterValues { settings[name] = .string(value) }
     json = [
       "models": .array(plan.recipe.models.map { .string(FusionManifest.portable($0)) }),
       "settings": .object(settings),
       "shares": .array(shares.map { .number($0) }),
+      "rounding": rounding.total.json,
       "tensors": .array(tensors),
     ]
-    warnings = Self.warnings(plan, shares: shares)
+    notes = Self.notes(plan, shares: shares)
   }
 
-  private static func warnings(_ plan: FusionPlan, shares: [Double]) -> [String] {
+  private static func notes(_ plan: FusionPlan, shares: [Double]) -> [String] {
     guard let method = (try? plan.recipe.method.method()) as? DeltaGuided, shares.count > 1,
       let dominant = shares.indices.first(where: { shares[$0] > 0.8 })
     else { return [] }

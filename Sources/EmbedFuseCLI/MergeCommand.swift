@@ -73,10 +73,12 @@ struct MergeCommand: AsyncParsableCommand {
 enum Summary {
   static func print(_ result: FusionResult, seconds: Double) {
     for note in result.notes { Console.error("note: \(note)") }
+    for warning in result.rounding.warnings { Console.error("warning: \(warning)") }
     Console.error(
       "\(result.path.printable): \(result.fusedTensors) tensors fused, \(result.copiedTensors) carried over, "
         + "\(Readable.bytes(result.bytesRead)) read, \(Readable.bytes(result.bytesWritten)) of tensors written "
         + "in \(Readable.decimal(seconds, places: 2)) s")
+    if let rounding = result.rounding.summary { Console.error("  \(rounding)") }
     let models = result.models
     guard result.weightShares.count == models.count else { return }
     let width = models.map(\.count).max() ?? 0
@@ -99,6 +101,8 @@ extension FusionResult {
       "seconds": .number(seconds),
       "weight_shares": .array(weightShares.map { .number($0) }),
       "notes": .array(notes.map { .string($0) }),
+      "warnings": .array(rounding.warnings.map { .string($0) }),
+      "rounding": rounding.total.json,
       "manifest": manifest.json,
     ]
   }

@@ -128,7 +128,7 @@ public struct BlockRunner: Sendable {
   /// `bytes` and `known` as for `results`, here with all stages.
   public mutating func fuse(
     _ block: FusionBlock, bytes: [[UInt8]], known: Known, as type: ElementType,
-    by intermediate: ElementType? = nil, into output: inout [UInt8], at offset: Int, tally: inout WeightTally
+    by intermediate: ElementType? = nil, into output: inout [UInt8], at offset: Int, tally: inout BlockTally
   ) throws(EmbedFuseError) {
     let method = method
     let stageCount = method.stages(for: block.tensor).count
@@ -140,13 +140,13 @@ public struct BlockRunner: Sendable {
       swap(&scratch, &tiles.scratch)
       var target = tiles.fused.mutableSpan
       method.fuse(
-        tile, of: wide.span, known: known, in: block.tensor, into: &target, tally: &tally, scratch: &scratch)
+        tile, of: wide.span, known: known, in: block.tensor, into: &target, tally: &tally.weights,
+        scratch: &scratch)
       swap(&scratch, &tiles.scratch)
-      if let intermediate, intermediate != type { tiles.round(tile.layout.elements, to: intermediate) }
-      var span = output.mutableSpan
-      narrow(
-        tiles.fused.span.extracting(tile.layout.elements), to: type, into: &span,
-        at: offset + type.byteCount(ofElements: tile.start - block.range.lowerBound))
+      tiles.narrowFused(
+        tile, of: block, bytes: bytes, as: type, by: intermediate, into: &output,
+        at: offset + type.byteCount(ofElements: tile.start - block.range.lowerBound),
+        rounding: &tally.rounding)
     }
   }
 }

@@ -57,7 +57,7 @@ import Testing
       known[stage] = method.conclude(stage: stage, results: results, in: context, known: known)
     }
     var output = [UInt8](repeating: 0, count: 8 * info.shape.elementCount)
-    var tally = WeightTally(modelCount: 1)
+    var tally = BlockTally(modelCount: 1)
     try runner.fuse(
       block, bytes: [zeros, bytes], known: known, as: .f64, into: &output, at: 0, tally: &tally)
     var values = [Double](repeating: 0, count: info.shape.elementCount)
