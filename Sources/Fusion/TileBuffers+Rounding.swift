@@ -7,8 +7,8 @@ extension TileBuffers {
   /// With an `intermediate` type the values are rounded to that first, and counted in the narrower of the two. Deltas are
   /// counted where there is a base and the type has at most 16 bits.
   mutating func narrowFused(
-    _ tile: Tile, of block: FusionBlock, bytes: [[UInt8]], as type: ElementType, by intermediate: ElementType?,
-    into output: inout [UInt8], at offset: Int, rounding: inout RoundingCounts
+    _ tile: Tile, of block: FusionBlock, bytes: [[UInt8]], as type: ElementType,
+    by intermediate: ElementType?, into output: inout [UInt8], at offset: Int, rounding: inout RoundingCounts
   ) {
     let elements = tile.layout.elements
     var exact: [Double] = []
