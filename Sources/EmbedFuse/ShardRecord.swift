@@ -1,5 +1,6 @@
 import Checkpoints
 import Fusion
+import Kernels
 import TensorCore
 
 /// What is known of a finished shard: enough to check it, and to complete the output without making it again.
@@ -33,6 +34,7 @@ struct ShardRecord: Sendable {
         let planned = plan.tensors[tensor]
         return finding.sourceDigests.count == planned.sources.count
           && finding.tally?.sums.count == planned.context?.priors.count
+          && (finding.rounding == nil) == (finding.tally == nil)
       }
   }
 }
@@ -49,6 +51,10 @@ extension FusionEngine.Finding {
         "sums": Self.bits(tally.sums), "minima": Self.bits(tally.minima), "maxima": Self.bits(tally.maxima),
         "elements": .number(tally.elementCount),
       ]
+    }
+    if let rounding {
+      object["rounding"] = .array(
+        [rounding.moved, rounding.vanished, rounding.overflowed, rounding.underflowed].map { .number($0) })
     }
     if !magnitudes.isEmpty { object["magnitudes"] = Self.bits(magnitudes) }
     return .object(object)
@@ -72,8 +78,18 @@ extension FusionEngine.Finding {
       tally?.maxima = maxima
       tally?.elementCount = elements
     }
+    var rounding: RoundingCounts?
+    if let values = json["rounding"] {
+      guard let counts = values.arrayValue?.compactMap(\.intValue), counts.count == 4 else { return nil }
+      rounding = RoundingCounts()
+      rounding?.moved = counts[0]
+      rounding?.vanished = counts[1]
+      rounding?.overflowed = counts[2]
+      rounding?.underflowed = counts[3]
+    }
     self.init(
-      digest: own, sourceDigests: sources.compactMap(digest), tally: tally, magnitudes: magnitudes)
+      digest: own, sourceDigests: sources.compactMap(digest), tally: tally, rounding: rounding,
+      magnitudes: magnitudes)
   }
 
   private static func bits(_ values: [Double]) -> JSON {
