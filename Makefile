@@ -26,7 +26,7 @@ test: setup ## Run the tests, and the test of the rule for other people's Makefi
 	Scripts/test-make-rule .build/debug/embedfuse
 
 lint: ## Check format, imports and house rules
-	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift Benchmarks/Sources Benchmarks/Package.swift
 	Scripts/check-sources --self-test
 	Scripts/check-sources
 
@@ -38,6 +38,19 @@ bench-methods: build .build-venv/ready $(if $(MERGEKIT),,.build-venv-mergekit/re
 	@test -e .build-bench/complete || { mkdir -p .build-bench && .build-venv/bin/python Benchmarks/run.py --generate .build-bench; }
 	.build-venv/bin/python Benchmarks/methods.py --embedfuse $(RELEASE) --data .build-bench/bert-f32 \
 	  --mergekit $(or $(MERGEKIT),.build-venv-mergekit/bin/mergekit-pytorch) $(FLAGS)
+
+KERNELS := Benchmarks/.build/release/kernels
+.PHONY: kernels bench-kernels bench-instructions
+kernels: setup
+	$(SWIFT) build -c release --static-swift-stdlib --package-path Benchmarks -Xswiftc -enable-testing \
+	  -Xlinker --strip-debug --product kernels
+
+bench-kernels: kernels ## Rates of the inner loops beside memcpy, in every instruction set; prints Markdown
+	$(KERNELS)
+	@echo && $(KERNELS) --accumulators
+
+bench-instructions: kernels ## Count the inner loops' instructions (needs valgrind); fails above the thresholds
+	$(PYTHON) Benchmarks/instructions.py $(KERNELS) $(FLAGS)
 
 interop: build .build-venv/ready ## Read the outputs with h5py, hdf5plugin, safetensors and h5dump
 	.build-venv/bin/python Scripts/interop/outputs.py $(RELEASE)

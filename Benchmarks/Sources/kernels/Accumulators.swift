@@ -1,0 +1,72 @@
+import CBenchmarks
+import CKernels
+import Dispatch
+import Glibc
+
+/// What sums in binary64 cost against sums in binary32: the mean of four inputs from memory, with one thread and with
+/// as many as there are processors.
+///
+/// "One loop" reads stored elements and writes stored elements; "tiles" is what the engine does: it widens a tile of
+/// each input, combines, and rounds.
+struct Accumulators {
+  /// Elements of each input.
+  private let count = 12 << 20
+  private let processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+  /// The inputs, and the output behind them.
+  private let memory: UnsafeMutableRawPointer
+
+  /// Prints the rates as Markdown.
+  static func report() {
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: 5 * 4 * (12 << 20), alignment: 4096)
+    defer { memory.deallocate() }
+    Accumulators(memory: memory).report()
+  }
+
+  private func report() {
+    print("| mean of 4 from memory, GB/s | 1 thread | \(processors) threads |\n|---|--:|--:|")
+    fill(CK_F32, width: 4)
+    let f32 = memory.assumingMemoryBound(to: Float.self)
+    row("F32, binary32, one loop", 4) { mean_f32_in_binary32(f32 + $0, count, f32 + 4 * count + $0, $1) }
+    row("F32, binary64, one loop", 4) { mean_f32_in_binary64(f32 + $0, count, f32 + 4 * count + $0, $1) }
+    row("F32, binary64, tiles", 4) { byTiles(CK_F32, 4, $0, $1) }
+    fill(CK_BF16, width: 2)
+    let bf16 = memory.assumingMemoryBound(to: UInt16.self)
+    row("BF16, binary32, one loop", 2) { mean_bf16_in_binary32(bf16 + $0, count, bf16 + 4 * count + $0, $1) }
+    row("BF16, binary64, one loop", 2) { mean_bf16_in_binary64(bf16 + $0, count, bf16 + 4 * count + $0, $1) }
+    row("BF16, binary64, tiles", 2) { byTiles(CK_BF16, 2, $0, $1) }
+  }
+
+  /// Fills all inputs and the output, which touches them.
+  private func fill(_ type: ck_type, width: Int) {
+    SampleValues.write(type, count: Kernel.tile, to: memory)
+    for i in 1..<5 * count / Kernel.tile {
+      memcpy(memory + i * Kernel.tile * width, memory, Kernel.tile * width)
+    }
+  }
+
+  /// Prints the rates of work on `count` elements from a first one on.
+  private func row(_ name: String, _ width: Int, _ work: @escaping (_ first: Int, _ count: Int) -> Void) {
+    let bytes = 5 * width * count
+    nonisolated(unsafe) let work = work
+    let rates = [1, processors].map { threads in
+      Stopwatch.wall.rate(bytes: bytes, rounds: 9) {
+        let share = count / threads
+        DispatchQueue.concurrentPerform(iterations: threads) { work($0 * share, share) }
+      }
+    }
+    print("| \(name) | \(Report.rounded(rates[0])) | \(Report.rounded(rates[1])) |")
+  }
+
+  private func byTiles(_ type: ck_type, _ width: Int, _ first: Int, _ elements: Int) {
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: 5 * Kernel.tile) { buffer in
+      let x = buffer.baseAddress!
+      for start in stride(from: first, to: first + elements, by: Kernel.tile) {
+        for k in 0..<4 {
+          _ = ck_widen(type, memory + width * (k * count + start), x + k * Kernel.tile, Kernel.tile)
+        }
+        ck_mean(x, Kernel.tile, Kernel.ones, 4, 4, 1, x + 4 * Kernel.tile, Kernel.tile)
+        ck_narrow(type, x + 4 * Kernel.tile, memory + width * (4 * count + start), Kernel.tile)
+      }
+    }
+  }
+}
