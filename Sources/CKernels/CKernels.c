@@ -12,6 +12,11 @@
 // cache. A multiple of CK_LANES.
 enum { STRIP = 256 };
 
+// From one widened source's strip to the next: no power of two, so that they don't meet in the same lines of the cache.
+enum { STRIDE = STRIP + CK_LANES };
+
+static size_t width_of(ck_type type) { return type == CK_F64 ? 8 : type == CK_F32 ? 4 : type <= CK_BF16 ? 2 : 1; }
+
 // log2 and exp2 from their series: libm's pow may differ in the last bit between processors, since it picks
 // variants with fused multiply-adds.
 static double log2_of(double v) {
@@ -98,6 +103,7 @@ static inline uint64_t random_bits(uint64_t key, uint64_t place) {
 #define NAME(f) f##_baseline
 #include "Kernels.inc"
 #include "Selection.inc"
+#include "Stored.inc"
 #undef NAME
 
 #if defined(__x86_64__)
@@ -105,12 +111,14 @@ static inline uint64_t random_bits(uint64_t key, uint64_t place) {
 #define NAME(f) f##_v3
 #include "Kernels.inc"
 #include "Selection.inc"
+#include "Stored.inc"
 #undef NAME
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))), apply_to = function)
 #define NAME(f) f##_v4
 #include "Kernels.inc"
 #include "Selection.inc"
+#include "Stored.inc"
 #undef NAME
 #pragma clang attribute pop
 #endif
@@ -181,6 +189,8 @@ typedef struct {
   void (*exponentials)(const double *, double, double, double, double *, size_t);
   void (*divergence)(const double *, const double *, double *, size_t);
   void (*fma_mean)(const double *, size_t, const double *, size_t, double, double *, size_t);
+  int (*combine)(const ck_combination *, const ck_source *, size_t, double *, ck_type, void *, size_t);
+  int (*stored_delta_sums)(const ck_source *, size_t, double *, size_t);
   // By the logarithm of the elements' bytes.
   void (*encode_differences[4])(const uint8_t *, const uint8_t *, uint8_t *, size_t);
   void (*decode_differences[4])(uint8_t *, const uint8_t *, size_t);
@@ -195,7 +205,7 @@ typedef struct {
         mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s, element_combine##s,           \
         interval##s, keep##s, keep_each##s, vote##s, keep_above##s, sizes##s, variances##s,              \
         magnitudes##s, histogram##s, place_histogram##s, collect##s, products##s, add_product##s,        \
-        exponentials##s, divergence##s, fma_mean##s,                                                     \
+        exponentials##s, divergence##s, fma_mean##s, combine##s, stored_delta_sums##s,                      \
         {encode_differences8##s, encode_differences16##s, encode_differences32##s, encode_differences64##s},  \
         {decode_differences8##s, decode_differences16##s, decode_differences32##s, decode_differences64##s}   \
   }
@@ -371,6 +381,15 @@ void ck_divergence(const double *p, const double *q, double *target, size_t n) {
 void ck_fma_mean(const double *x, size_t stride, const double *c, size_t count, double divisor, double *target,
                  size_t n) {
   current()->fma_mean(x, stride, c, count, divisor, target, n);
+}
+
+int ck_combine(const ck_combination *way, const ck_source *x, size_t count, double *lanes, ck_type type, void *target,
+               size_t n) {
+  return current()->combine(way, x, count, lanes, type, target, n);
+}
+
+int ck_stored_delta_sums(const ck_source *x, size_t count, double *lanes, size_t n) {
+  return current()->stored_delta_sums(x, count, lanes, n);
 }
 
 static int width_index(size_t width) { return width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3; }

@@ -30,6 +30,8 @@ public struct BlockRunner: Sendable {
   /// The method, with what it has learned.
   public var method: any FusionMethod
   private var tiles: TileBuffers
+  /// What to do about NaN and infinity.
+  var policy: NonFinitePolicy { tiles.policy }
 
   /// A runner for a method.
   public init(_ method: any FusionMethod, nonFinite policy: NonFinitePolicy) {
@@ -55,6 +57,10 @@ public struct BlockRunner: Sendable {
     case .rows where !block.tensor.grid.splitsRows:
       return try rowResults(of: index, stage, over: block, bytes: bytes, known: known)
     default:
+      let takesRows = !TileBuffers.rowStages(method.stages(for: block.tensor), before: index).isEmpty
+      if !takesRows && !method.wantsWholeRows, let sums = storedDeltaSums(stage, over: block, bytes: bytes) {
+        return sums
+      }
       var lanes = stage.emptyLanes
       try tiles.walk(block, bytes: bytes, method: method, before: index, known: known) { tiles, tile, known in
         tiles.accumulate(index, tile, method: method, known: known, in: block.tensor, to: &lanes)
@@ -130,6 +136,12 @@ public struct BlockRunner: Sendable {
     _ block: FusionBlock, bytes: [[UInt8]], known: Known, as type: ElementType,
     by intermediate: ElementType? = nil, into output: inout [UInt8], at offset: Int, tally: inout BlockTally
   ) throws(EmbedFuseError) {
+    if intermediate == nil || intermediate == type,
+      fuseStored(
+        block, bytes: bytes, known: known, as: type, into: &output, at: offset, tally: &tally)
+    {
+      return
+    }
     let method = method
     let stageCount = method.stages(for: block.tensor).count
     try tiles.walk(block, bytes: bytes, method: method, before: stageCount, known: known) {

@@ -19,6 +19,8 @@ public struct Stage: Sendable, Hashable {
   public enum Measure: Sendable, Hashable {
     /// So many binary64 sums.
     case sums(Int)
+    /// |δ_k| and δ_k² of each of so many models in turn, and last θ₀²: sums that the runner takes itself.
+    case deltaSums(models: Int)
     /// So many greatest values.
     case maxima(Int)
     /// For so many channels, the keys at certain ranks among all elements of the tensor, or of the model.
@@ -40,6 +42,7 @@ public struct Stage: Sendable, Hashable {
   public var resultCount: Int {
     switch measure {
     case .sums(let count), .maxima(let count): count
+    case .deltaSums(let models): 2 * models + 1
     case .ranks: 0
     }
   }

@@ -86,6 +86,9 @@ struct TileBuffers {
   ) {
     let wide = wide
     var span = lanes.mutableSpan
+    if case .deltaSums = method.stages(for: tensor)[stage].measure {
+      return addDeltaSums(of: wide.span, tile.layout, to: &span)
+    }
     method.accumulate(
       stage: stage, tile, of: wide.span, known: known, in: tensor, to: &span, scratch: &scratch)
   }
@@ -111,8 +114,8 @@ extension Stage {
   /// The lanes of sums or maxima over nothing.
   var emptyLanes: [Double] {
     switch measure {
-    case .sums(let count): Array(repeating: 0, count: count * laneCount)
-    case .maxima(let count): Array(repeating: -.infinity, count: count * laneCount)
+    case .sums, .deltaSums: Array(repeating: 0, count: resultCount * laneCount)
+    case .maxima: Array(repeating: -.infinity, count: resultCount * laneCount)
     case .ranks: []
     }
   }

@@ -149,6 +149,35 @@ void ck_divergence(const double *p, const double *q, double *target, size_t n);
 void ck_fma_mean(const double *x, size_t stride, const double *c, size_t count, double divisor, double *target,
                  size_t n);
 
+enum { CK_MAX_SOURCES = 32 };
+
+/// Stored elements: F64, F32, F16 or BF16, little-endian, at any alignment.
+typedef struct {
+  const void *bytes;
+  ck_type type;
+} ck_source;
+
+/// How sources combine: as ck_mean and ck_fma_mean (scale is the divisor), as ck_deltas, or as ck_element_weights and
+/// ck_element_combine (weights are the scales; scale is lambda).
+typedef enum { CK_MEAN, CK_FMA_MEAN, CK_DELTAS, CK_ELEMENTS } ck_kind;
+typedef struct {
+  ck_kind kind;
+  const double *weights;
+  const double *priors;
+  double scale;
+  double power;
+  int whole;
+} ck_combination;
+
+/// Widens up to CK_MAX_SOURCES sources, combines them and rounds to `type` at `target`, n elements: the same bits as
+/// ck_widen, the kernel named and ck_narrow one after the other. `lanes` are those of ck_element_combine. Returns 1 if
+/// any source's element is NaN or infinite, else 0.
+int ck_combine(const ck_combination *way, const ck_source *x, size_t count, double *lanes, ck_type type, void *target,
+               size_t n);
+
+/// ck_delta_sums of stored elements. Returns 1 if any is NaN or infinite, else 0.
+int ck_stored_delta_sums(const ck_source *x, size_t count, double *lanes, size_t n);
+
 /// e^v, within two units in the last place for |v| < 700, the same bits on every machine.
 double ck_exponential(double v);
 

@@ -17,7 +17,7 @@ public struct ContentDigest: Sendable, Hashable {
 
   /// The digest of bytes.
   public static func of(_ bytes: Span<UInt8>) -> ContentDigest {
-    let hash = unsafe bytes.withUnsafeBufferPointer { unsafe XXH3_128bits($0.baseAddress, $0.count) }
+    let hash = unsafe bytes.withUnsafeBufferPointer { unsafe cxxhash_digest($0.baseAddress, $0.count) }
     return ContentDigest(high: hash.high64, low: hash.low64)
   }
 
@@ -40,7 +40,7 @@ public struct ContentDigest: Sendable, Hashable {
       let count = min(buffer.count, file.byteCount - position)
       var span = buffer.mutableSpan
       try file.read(count, at: position, into: &span)
-      _ = unsafe buffer.withUnsafeBufferPointer { unsafe XXH3_128bits_update(state, $0.baseAddress, count) }
+      _ = unsafe buffer.withUnsafeBufferPointer { unsafe cxxhash_update(state, $0.baseAddress, count) }
       position += count
     }
     let hash = unsafe XXH3_128bits_digest(state)
@@ -56,7 +56,10 @@ public struct ContentDigest: Sendable, Hashable {
 extension ContentDigest: CustomStringConvertible {
   /// 32 lower-case hexadecimal digits, as `xxh128sum` prints them.
   public var description: String {
-    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    let digits = bytes.flatMap { byte in
+      [byte >> 4, byte & 0xF].map { $0 < 10 ? UInt8(ascii: "0") + $0 : UInt8(ascii: "a") + $0 - 10 }
+    }
+    return String(decoding: digits, as: UTF8.self)
   }
 
   /// Reads what `description` gives, and nothing else.

@@ -3,17 +3,17 @@ import TensorCore
 extension JSON {
   /// The value as text without white space, its members in order.
   public var compactText: String {
-    var text = ""
+    var text: [UInt8] = []
     write(to: &text, indent: nil)
-    return text
+    return String(decoding: text, as: UTF8.self)
   }
 
   /// The value as text for people: indented by two spaces, arrays of plain values on one line, ending in a line
   /// break.
   public var prettyText: String {
-    var text = ""
+    var text: [UInt8] = []
     write(to: &text, indent: 0)
-    return text + "\n"
+    return String(decoding: text, as: UTF8.self) + "\n"
   }
 
   /// The value's text for a message: on one line, control characters escaped, cut after 100 characters.
@@ -30,56 +30,60 @@ extension JSON {
     }
   }
 
-  private func write(to text: inout String, indent: Int?) {
+  /// Writes the text's UTF-8; `indent` is nil for text without white space.
+  private func write(to text: inout [UInt8], indent: Int?) {
     switch self {
-    case .null: text += "null"
-    case .bool(let value): text += value ? "true" : "false"
-    case .number(let spelling): text += spelling
+    case .null: text += "null".utf8
+    case .bool(let value): text += (value ? "true" : "false").utf8
+    case .number(let spelling): text += spelling.utf8
     case .string(let value): Self.write(value, to: &text)
     case .array(let elements):
       let spread = indent != nil && elements.contains(where: \.isContainer)
       let inner = spread ? indent.map { $0 + 1 } : indent
-      text += "["
+      text.append(UInt8(ascii: "["))
       for (index, element) in elements.enumerated() {
-        if index > 0 { text += spread || indent == nil ? "," : ", " }
+        if index > 0 { text += (spread || indent == nil ? "," : ", ").utf8 }
         if spread, let inner { Self.startLine(&text, inner) }
         element.write(to: &text, indent: inner)
       }
       if spread, let indent { Self.startLine(&text, indent) }
-      text += "]"
+      text.append(UInt8(ascii: "]"))
     case .object(let object):
-      text += "{"
+      text.append(UInt8(ascii: "{"))
       for (index, member) in object.members.enumerated() {
-        if index > 0 { text += "," }
+        if index > 0 { text.append(UInt8(ascii: ",")) }
         if let indent { Self.startLine(&text, indent + 1) }
         Self.write(member.key, to: &text)
-        text += indent == nil ? ":" : ": "
+        text += (indent == nil ? ":" : ": ").utf8
         member.value.write(to: &text, indent: indent.map { $0 + 1 })
       }
       if let indent, !object.members.isEmpty { Self.startLine(&text, indent) }
-      text += "}"
+      text.append(UInt8(ascii: "}"))
     }
   }
 
-  private static func startLine(_ text: inout String, _ indent: Int) {
-    text += "\n" + String(repeating: "  ", count: indent)
+  private static func startLine(_ text: inout [UInt8], _ indent: Int) {
+    text.append(UInt8(ascii: "\n"))
+    for _ in 0..<2 * indent { text.append(UInt8(ascii: " ")) }
   }
 
-  private static func write(_ value: String, to text: inout String) {
-    text += "\""
-    for scalar in value.unicodeScalars {
-      switch scalar {
-      case "\"": text += "\\\""
-      case "\\": text += "\\\\"
-      case "\n": text += "\\n"
-      case "\r": text += "\\r"
-      case "\t": text += "\\t"
-      case "\u{0}"..<"\u{20}", "\u{7F}":
-        let digits = String(scalar.value, radix: 16)
-        text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      default: text.unicodeScalars.append(scalar)
+  private static func write(_ value: String, to text: inout [UInt8]) {
+    text.append(UInt8(ascii: "\""))
+    for byte in value.utf8 {
+      switch byte {
+      case UInt8(ascii: "\""): text += "\\\"".utf8
+      case UInt8(ascii: "\\"): text += "\\\\".utf8
+      case UInt8(ascii: "\n"): text += "\\n".utf8
+      case UInt8(ascii: "\r"): text += "\\r".utf8
+      case UInt8(ascii: "\t"): text += "\\t".utf8
+      case 0..<0x20, 0x7F:
+        text += "\\u00".utf8
+        text += [byte >> 4, byte & 0xF].map { Self.hexadecimal[Int($0)] }
+      default: text.append(byte)
       }
     }
-    text += "\""
+    text.append(UInt8(ascii: "\""))
   }
+
+  private static let hexadecimal = Array("0123456789abcdef".utf8)
 }

@@ -31,13 +31,21 @@ public struct NameMapping: Sendable {
   /// - Throws: `EmbedFuseError` (bad data) if two ways of taking prefixes off agree equally well but match
   ///   different tensors.
   public init(base: [String], input: [String], path: String) throws(EmbedFuseError) {
+    if base == input {
+      // No other way can match more names, or all of them otherwise: prefixes only make names shorter.
+      inputNames = Dictionary(uniqueKeysWithValues: zip(base, base))
+      (missing, extra, inputPrefix, basePrefix) = ([], [], "", "")
+      return
+    }
+    let (baseNames, cleanNames) = (base.map(Self.clean), input.map(Self.clean))
     var best: (count: Int, cost: Int, mapping: [String: String], input: String, base: String)?
     var rival: (input: String, base: String)?
-    for basePrefix in Self.candidates(for: base) {
-      guard let baseNames = Self.stripped(base, basePrefix) else { continue }
-      for inputPrefix in Self.candidates(for: input) {
-        guard let stripped = Self.stripped(input, inputPrefix) else { continue }
-        let mapping = baseNames.reduce(into: [String: String]()) { result, pair in
+    let inputCandidates = Self.candidates(for: cleanNames)
+    for basePrefix in Self.candidates(for: baseNames) {
+      guard let baseRest = Self.stripped(base, baseNames, basePrefix) else { continue }
+      for inputPrefix in inputCandidates {
+        guard let stripped = Self.stripped(input, cleanNames, inputPrefix) else { continue }
+        let mapping = baseRest.reduce(into: [String: String]()) { result, pair in
           if let name = stripped[pair.key] { result[pair.value] = name }
         }
         let cost = basePrefix.utf8.count + inputPrefix.utf8.count
@@ -64,7 +72,7 @@ public struct NameMapping: Sendable {
     extra = input.filter { !used.contains($0) }
   }
 
-  /// The prefixes that may be taken off these names: none, and every sequence of wrappers that most names have.
+  /// The prefixes that may be taken off these clean names: none, and every sequence of wrappers that most names have.
   private static func candidates(for names: [String]) -> [String] {
     var result = [""]
     var next = 0
@@ -73,7 +81,8 @@ public struct NameMapping: Sendable {
       next += 1
       guard prefix.split(separator: ".").count < 8 else { continue }
       for wrapper in wrappers where !result.contains(prefix + wrapper) {
-        let count = names.lazy.filter { clean($0).hasPrefix(prefix + wrapper) }.count
+        let wrapped = prefix + wrapper
+        let count = names.lazy.filter { $0.hasPrefix(wrapped) }.count
         if 2 * count > names.count { result.append(prefix + wrapper) }
       }
     }
@@ -92,11 +101,12 @@ public struct NameMapping: Sendable {
       .filter { !inserted.contains($0) }.joined(separator: ".")
   }
 
-  /// The names by what remains of them without the prefix; nil if two of them become one.
-  private static func stripped(_ names: [String], _ prefix: String) -> [String: String]? {
+  /// The names by what remains of their clean forms without the prefix; nil if two of them become one.
+  private static func stripped(
+    _ names: [String], _ cleanNames: [String], _ prefix: String
+  ) -> [String: String]? {
     var result: [String: String] = [:]
-    for name in names {
-      let clean = clean(name)
+    for (name, clean) in zip(names, cleanNames) {
       let rest = clean.hasPrefix(prefix) ? String(clean.dropFirst(prefix.count)) : clean
       guard result.updateValue(name, forKey: rest) == nil else { return nil }
     }

@@ -1,26 +1,15 @@
 import Kernels
 
 extension DeltaGuided {
-  /// Writes θ₀ + λ·Σ w_k·δ_k: θ₀ bit for bit where no model moved, and with λ = 1 the models' value bit for bit
-  /// where all that have weight are equal.
-  public func fuse(
-    _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
-    into target: inout MutableSpan<Double>, tally: inout WeightTally, scratch: inout [Double]
-  ) {
+  /// θ₀ + λ·Σ w_k·δ_k: θ₀ bit for bit where no model moved, and with λ = 1 the models' value bit for bit where all
+  /// that have weight are equal.
+  public func combination(of tensor: TensorContext, hasBase: Bool, known: Known) -> Combination {
     let lambda = lambda(of: tensor, known: known)
-    if weighsElements {
-      writeElementWeights(tile, of: inputs, known: known, in: tensor, to: &scratch)
-      var lanes = Array(repeating: 0.0, count: tile.modelCount * laneCount)
-      var span = lanes.mutableSpan
-      combineByElement(
-        of: inputs, tile.layout, weights: scratch.span, lambda: lambda, lanes: &span, into: &target)
-      tally.add(sums: reduceLanes(lanes.span), elementCount: tile.count)
-    } else {
-      let weights = weights(of: tensor, known: known)
-      combineDeltas(
-        of: inputs, tile.layout, weights: weights, scale: lambda, isMean: true, into: &target)
-      tally.add(weights: weights, elementCount: tile.count)
+    guard weighsElements else {
+      return .deltas(weights: weights(of: tensor, known: known), scale: lambda, isMean: true)
     }
+    return .elementWeighted(
+      scales: scales(of: tensor, known: known), priors: tensor.priors, power: power, lambda: lambda)
   }
 
   /// Writes the weights of every element, model by model, to the front of `scratch`.

@@ -23,7 +23,7 @@ extension DeltaGuided {
 
   /// The stages in order, each with its purpose.
   func purposes(modelCount: Int) -> [(purpose: Purpose, stage: Stage)] {
-    let magnitudes = Stage.Measure.sums(2 * modelCount + 1)
+    let magnitudes = Stage.Measure.deltaSums(models: modelCount)
     var result: [(Purpose, Stage)] = []
     // With p = 0 no magnitude matters.
     if power != 0 && (balance != .none || weighsWholeTensors) {
@@ -53,14 +53,12 @@ extension DeltaGuided {
     purposes(modelCount: tensor.modelCount).firstIndex { $0.purpose == purpose }
   }
 
-  /// Adds the tile's deltas, or its weighted deltas, to the sums.
+  /// Adds the norms of the tile's weighted deltas.
   public func accumulate(
     stage: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
     to lanes: inout MutableSpan<Double>, scratch: inout [Double]
   ) {
-    if purposes(modelCount: tile.modelCount)[stage].purpose != .norms {
-      addDeltaSums(of: inputs, tile.layout, to: &lanes)
-    } else if weighsElements {
+    if weighsElements {
       writeElementWeights(tile, of: inputs, known: known, in: tensor, to: &scratch)
       addElementNorms(of: inputs, tile.layout, weights: scratch.span, to: &lanes)
     } else {

@@ -13,7 +13,7 @@ import TensorCore
 /// After the idea of CoDiEmb (arXiv 2508.11442), which derives fine-grained merging weights from each
 /// parameter's deviation from initialization; the paper's own formula is not claimed. p = 0 is the uniform soup,
 /// p = 2 with RMS at tensor scale SCE's coefficient (arXiv 2408.07990) without its cut-off.
-public struct DeltaGuided: FusionMethod {
+public struct DeltaGuided: CombiningMethod {
   /// `weight` and what the initializer takes.
   public static let description = MethodDescription(
     name: "delta-guided", summary: "weights from each parameter's deviation from initialization",

@@ -6,7 +6,7 @@ import TensorCore
 ///
 /// The base is not an ingredient. With normalisation equal models give themselves bit for bit. A λ other than 1
 /// scales the mean's difference to the base. One pass; with λ `auto` one more.
-public struct Soup: FusionMethod {
+public struct Soup: CombiningMethod {
   /// `weight`, `normalize` and `lambda`.
   public static let description = MethodDescription(
     name: "soup", aliases: ["linear"], summary: "weighted mean of the models' weights",
@@ -74,26 +74,13 @@ public struct Soup: FusionMethod {
     scaled?.learn(stage: stage, results: results, of: tensors)
   }
 
-  /// Writes the weighted mean or sum.
-  public func fuse(
-    _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
-    into target: inout MutableSpan<Double>, tally: inout WeightTally, scratch: inout [Double]
-  ) {
-    if let scaled {
-      scaled.fuse(
-        tile, of: inputs, known: known, in: tensor, into: &target, tally: &tally, scratch: &scratch)
-      return
-    }
-    let normalize = tensor.flag("normalize")
-    let coefficients = tile.hasBase ? [0] + tensor.priors : tensor.priors
-    let divisor = normalize ? tensor.priors.reduce(0, +) : 1
-    if followsMergekit && !tensor.isDoublePrecision {
-      singlePrecisionMean(
-        of: inputs, tile.layout, coefficients: coefficients, divisor: divisor, into: &target)
-    } else {
-      weightedMean(of: inputs, tile.layout, coefficients: coefficients, divisor: divisor, into: &target)
-    }
-    tally.add(
-      weights: normalize ? FusionWeights.shares(of: tensor.priors) : tensor.priors, elementCount: tile.count)
+  /// The weighted mean or sum.
+  public func combination(of tensor: TensorContext, hasBase: Bool, known: Known) -> Combination {
+    if let scaled { return scaled.combination(of: tensor, hasBase: hasBase, known: known) }
+    let coefficients = hasBase ? [0] + tensor.priors : tensor.priors
+    let divisor = tensor.flag("normalize") ? tensor.priors.reduce(0, +) : 1
+    return followsMergekit && !tensor.isDoublePrecision
+      ? .singlePrecisionMean(coefficients: coefficients, divisor: divisor)
+      : .mean(coefficients: coefficients, divisor: divisor)
   }
 }

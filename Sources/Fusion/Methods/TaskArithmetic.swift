@@ -4,7 +4,7 @@ import TensorCore
 /// Task arithmetic: θ = θ₀ + λ·Σ c_k·(θ_k − θ₀) (Ilharco et al., arXiv 2212.04089).
 ///
 /// With `normalize` the sum is divided by Σ c_k, where that isn't 0. One pass.
-public struct TaskArithmetic: FusionMethod {
+public struct TaskArithmetic: CombiningMethod {
   /// `weight`, `lambda` and `normalize`.
   public static let description = MethodDescription(
     name: "task-arithmetic", summary: "base plus the scaled sum of weighted deltas",
@@ -23,17 +23,11 @@ public struct TaskArithmetic: FusionMethod {
     leastTotal = options.followsMergekit ? 1e-8 : .leastNonzeroMagnitude
   }
 
-  /// Writes the base plus the scaled task vectors.
-  public func fuse(
-    _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
-    into target: inout MutableSpan<Double>, tally: inout WeightTally, scratch: inout [Double]
-  ) {
+  /// The base plus the scaled task vectors.
+  public func combination(of tensor: TensorContext, hasBase: Bool, known: Known) -> Combination {
     let total = tensor.priors.reduce(0, +)
     let divisor = tensor.flag("normalize") && total.magnitude >= leastTotal ? total : 1
-    let weights = tensor.priors.map { $0 / divisor }
-    combineDeltas(
-      of: inputs, tile.layout, weights: weights, scale: tensor.value("lambda"), isMean: divisor == total,
-      into: &target)
-    tally.add(weights: weights, elementCount: tile.count)
+    return .deltas(
+      weights: tensor.priors.map { $0 / divisor }, scale: tensor.value("lambda"), isMean: divisor == total)
   }
 }

@@ -1,0 +1,121 @@
+import CKernels
+import TensorCore
+
+/// Stored elements of several inputs, over the same range of a tensor.
+public struct StoredElements: Sendable {
+  /// Each input's bytes: little-endian, at any alignment.
+  private let bytes: [[UInt8]]
+  /// The inputs' element types.
+  private let types: [ElementType]
+
+  /// Elements of at most 32 inputs, of types with at least 16 bits.
+  ///
+  /// - Parameters:
+  ///   - bytes: the inputs' bytes, of which the first so many as there are types count.
+  /// - Returns: nil for more inputs, and for other types.
+  public init?(_ bytes: [[UInt8]], types: [ElementType]) {
+    guard types.count <= Int(CK_MAX_SOURCES), types.allSatisfy({ $0.isFusable && $0.bitWidth >= 16 })
+    else { return nil }
+    self.bytes = bytes
+    self.types = types
+  }
+
+  /// Widens elements, combines them, and rounds once: the same bits as `widen`, `Combination.apply` and `narrow` one
+  /// after the other, without leaving the first-level cache.
+  ///
+  /// - Parameters:
+  ///   - elements: those concerned.
+  ///   - lanes: as in `Combination.apply`.
+  ///   - type: what the results are rounded to.
+  ///   - target: receives their bytes from `offset` on.
+  /// - Returns: true if a value of an input is NaN or infinite.
+  public func combine(
+    _ elements: Range<Int>, by combination: Combination, lanes: inout MutableSpan<Double>,
+    as type: ElementType,
+    into target: inout MutableSpan<UInt8>, at offset: Int
+  ) -> Bool {
+    precondition(offset >= 0 && offset + type.byteCount(ofElements: elements.count) <= target.count)
+    combination.check(inputCount: types.count, laneCount: lanes.count)
+    return unsafe withSources(of: elements, []) { sources in
+      unsafe combination.withKernel { kernel in
+        unsafe lanes.withUnsafeMutableBufferPointer { lanes in
+          unsafe target.withUnsafeMutableBytes { target in
+            unsafe withUnsafePointer(to: kernel) { kernel in
+              unsafe ck_combine(
+                kernel, sources, sources.count, lanes.baseAddress, type.kernelType,
+                target.baseAddress.map { unsafe $0 + offset }, elements.count) != 0
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// Adds |δ_k|, δ_k² of every model in turn, and last θ₀², to sums in lanes, as `addDeltaSums` does.
+  ///
+  /// - Returns: true if a value of an input is NaN or infinite.
+  public func addDeltaSums(_ elements: Range<Int>, to lanes: inout MutableSpan<Double>) -> Bool {
+    precondition(lanes.count == (2 * types.count - 1) * laneCount)
+    return unsafe withSources(of: elements, []) { sources in
+      unsafe lanes.withUnsafeMutableBufferPointer { lanes in
+        unsafe ck_stored_delta_sums(sources, sources.count, lanes.baseAddress, elements.count) != 0
+      }
+    }
+  }
+
+  /// Gives `body` a pointer to each input's elements.
+  private func withSources<Result>(
+    of elements: Range<Int>, _ sources: [ck_source], body: ([ck_source]) -> Result
+  ) -> Result {
+    guard unsafe sources.count < types.count else { return unsafe body(sources) }
+    let place = unsafe sources.count
+    let type = types[place]
+    precondition(
+      elements.lowerBound >= 0 && type.byteCount(ofElements: elements.upperBound) <= bytes[place].count)
+    return unsafe bytes[place].withUnsafeBytes { input in
+      let first = unsafe input.baseAddress.map { unsafe $0 + type.byteCount(ofElements: elements.lowerBound) }
+      return unsafe withSources(
+        of: elements, sources + [ck_source(bytes: first, type: type.kernelType)], body: body)
+    }
+  }
+}
+
+extension Combination {
+  /// Checks that there is a coefficient for each input, and a sum for each model.
+  fileprivate func check(inputCount: Int, laneCount count: Int) {
+    switch self {
+    case .mean(let coefficients, _), .singlePrecisionMean(let coefficients, _):
+      precondition(coefficients.count == inputCount)
+    case .deltas(let weights, _, _): precondition(weights.count == inputCount - 1)
+    case .elementWeighted(let scales, let priors, let power, _):
+      precondition(scales.count == inputCount - 1 && priors.count == inputCount - 1 && power != 0)
+      precondition(count == (inputCount - 1) * laneCount)
+    }
+  }
+
+  /// Gives `body` the combination as the kernels know it.
+  fileprivate func withKernel<Result>(_ body: (ck_combination) -> Result) -> Result {
+    let (kind, weights, priors, scale, power, whole) = terms
+    return unsafe weights.withUnsafeBufferPointer { weights in
+      unsafe priors.withUnsafeBufferPointer { priors in
+        unsafe body(
+          ck_combination(
+            kind: kind, weights: weights.baseAddress, priors: priors.baseAddress, scale: scale, power: power,
+            whole: whole ? 1 : 0))
+      }
+    }
+  }
+
+  private var terms: (ck_kind, [Double], [Double], Double, Double, Bool) {
+    switch self {
+    case .mean(let coefficients, let divisor):
+      (CK_MEAN, coefficients, [], divisor, 1, coefficients.reduce(0, +) == divisor)
+    case .singlePrecisionMean(let coefficients, let divisor):
+      (CK_FMA_MEAN, coefficients, [], divisor, 1, false)
+    case .deltas(let weights, let scale, let isMean):
+      (CK_DELTAS, weights, [], scale, 1, isMean && scale == 1)
+    case .elementWeighted(let scales, let priors, let power, let lambda):
+      (CK_ELEMENTS, scales, priors, lambda, power, false)
+    }
+  }
+}

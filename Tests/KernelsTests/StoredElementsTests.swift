@@ -1,0 +1,169 @@
+import TensorCore
+import TestSupport
+import Testing
+
+@testable import Kernels
+
+/// Stored elements combined without a stop, held to the same kernels one after the other.
+@Suite(.serialized) struct StoredElementsTests {
+  static let lengths = [0, 1, 7, 8, 255, 256, 257, 1000]
+
+  /// Bytes of inputs, many elements of which are equal, zero of either sign, or subnormal.
+  static func inputs(_ types: [ElementType], _ length: Int, seed: UInt64) -> [[UInt8]] {
+    var generator = SeededGenerator(seed: seed)
+    let special = [0.0, -0.0, 1e-42, -1e-42, 1, 3.5]
+    let shared = (0..<length).map { _ in
+      Bool.random(using: &generator) ? special.randomElement(using: &generator)! : generator.normal()
+    }
+    return types.enumerated().map { j, type in
+      let values = shared.map { value in
+        switch Int.random(in: 0..<4, using: &generator) {
+        case 0: value + 0.01 * generator.normal()
+        case 1 where j > 0: special.randomElement(using: &generator)!
+        default: value
+        }
+      }
+      // An odd place, since files have any alignment.
+      var bytes = [UInt8](repeating: 0, count: type.byteCount(ofElements: length + 1))
+      var span = bytes.mutableSpan
+      narrow(values.span, to: type, into: &span, at: type.bitWidth / 8)
+      return bytes
+    }
+  }
+
+  /// What the kernels give one after the other, and the lanes.
+  static func expected(
+    _ combination: Combination, _ inputs: [[UInt8]], _ types: [ElementType], _ length: Int,
+    as type: ElementType
+  ) -> (bytes: [UInt8], lanes: [Double]) {
+    let layout = TileLayout(stride: length + 3, inputCount: types.count, elements: 0..<length)
+    var wide = [Double](repeating: 0, count: types.count * layout.stride)
+    for (j, type) in types.enumerated() {
+      var span = wide.mutableSpan
+      let bytes = inputs[j]
+      _ = widen(
+        bytes.span.extracting(type.bitWidth / 8..<bytes.count), as: type, into: &span, at: j * layout.stride)
+    }
+    var lanes = [Double](repeating: 0, count: (types.count - 1) * laneCount)
+    var laneSpan = lanes.mutableSpan
+    var values = [Double](repeating: 0, count: layout.stride)
+    var target = values.mutableSpan
+    var scratch: [Double] = []
+    combination.apply(to: wide.span, layout, lanes: &laneSpan, into: &target, scratch: &scratch)
+    var bytes = [UInt8](repeating: 0xAA, count: type.byteCount(ofElements: length) + 3)
+    var span = bytes.mutableSpan
+    narrow(values.span.extracting(0..<length), to: type, into: &span, at: 1)
+    return (bytes, lanes)
+  }
+
+  static func combinations(_ count: Int) -> [Combination] {
+    let ones = [Double](repeating: 1, count: count)
+    let some = CombinationTests.settings(count)
+    let models = count - 1
+    return [
+      .mean(coefficients: ones, divisor: Double(count)),
+      .mean(coefficients: [0] + ones.dropFirst(), divisor: Double(models)),
+      .mean(coefficients: ones.map { $0 / 4 }, divisor: Double(count) / 4),
+      .mean(coefficients: some, divisor: some.reduce(0, +)),
+      .mean(coefficients: some, divisor: 1),
+      .singlePrecisionMean(coefficients: some, divisor: some.reduce(0, +)),
+      .deltas(weights: CombinationTests.settings(models), scale: 0.3, isMean: false),
+      .deltas(weights: [Double](repeating: 1 / Double(models), count: models), scale: 1, isMean: true),
+      .elementWeighted(
+        scales: [Double](repeating: 1, count: models), priors: [Double](repeating: 1, count: models),
+        power: 1,
+        lambda: 1),
+      .elementWeighted(
+        scales: CombinationTests.settings(models).map { $0 + 0.5 }, priors: CombinationTests.settings(models),
+        power: 2, lambda: 0.8),
+    ]
+  }
+
+  @Test(
+    arguments: [[ElementType.f32], [.bf16], [.f16], [.f64], [.f32, .bf16, .f16, .f64]],
+    [ElementType.f32, .bf16, .f16, .f64, .f8E4M3])
+  func combinationsAreThoseOfTheKernelsInTurn(kinds: [ElementType], type: ElementType) throws {
+    for count in [2, 3, 5, 32] {
+      let types = (0..<count).map { kinds[$0 % kinds.count] }
+      for length in Self.lengths {
+        let inputs = Self.inputs(types, length, seed: UInt64(count * 1000 + length))
+        let elements = try #require(StoredElements(inputs, types: types))
+        for combination in Self.combinations(count) {
+          let expected = Self.expected(combination, inputs, types, length, as: type)
+          ConversionTests.onEveryLevel {
+            var lanes = [Double](repeating: 0, count: (count - 1) * laneCount)
+            var laneSpan = lanes.mutableSpan
+            var bytes = [UInt8](repeating: 0xAA, count: expected.bytes.count)
+            var span = bytes.mutableSpan
+            let found = elements.combine(
+              1..<1 + length, by: combination, lanes: &laneSpan, as: type, into: &span, at: 1)
+            #expect(!found && bytes == expected.bytes && lanes == expected.lanes, "\(combination), \(length)")
+          }
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [ElementType.f32, .bf16, .f16, .f64]) func deltaSumsAreThoseOfTheKernel(type: ElementType)
+    throws
+  {
+    let types = [type, type, .f32, type]
+    for length in Self.lengths {
+      let inputs = Self.inputs(types, length, seed: UInt64(length))
+      let layout = TileLayout(stride: length, inputCount: types.count, elements: 0..<length)
+      var wide = [Double](repeating: 0, count: types.count * length)
+      for (j, type) in types.enumerated() {
+        var span = wide.mutableSpan
+        let bytes = inputs[j]
+        _ = widen(
+          bytes.span.extracting(type.bitWidth / 8..<bytes.count), as: type, into: &span, at: j * length)
+      }
+      let elements = try #require(StoredElements(inputs, types: types))
+      ConversionTests.onEveryLevel {
+        var expected = [Double](repeating: 0.5, count: 7 * laneCount)
+        var expectedSpan = expected.mutableSpan
+        addDeltaSums(of: wide.span, layout, to: &expectedSpan)
+        var lanes = [Double](repeating: 0.5, count: 7 * laneCount)
+        var span = lanes.mutableSpan
+        let found = elements.addDeltaSums(1..<1 + length, to: &span)
+        #expect(!found && lanes == expected)
+      }
+    }
+  }
+
+  @Test(arguments: [Double.nan, .infinity, -.infinity], [ElementType.f32, .bf16, .f16, .f64])
+  func valuesThatAreNotFiniteAreFound(value: Double, type: ElementType) throws {
+    for place in [0, 255, 256, 299] {
+      var values = [Double](repeating: 1, count: 300)
+      values[place] = value
+      var bytes = [UInt8](repeating: 0, count: type.byteCount(ofElements: 300))
+      var span = bytes.mutableSpan
+      narrow(values.span, to: type, into: &span)
+      let plain = [UInt8](repeating: 0, count: bytes.count)
+      let elements = try #require(StoredElements([plain, bytes], types: [type, type]))
+      ConversionTests.onEveryLevel {
+        var lanes = [Double](repeating: 0, count: 3 * laneCount)
+        var laneSpan = lanes.mutableSpan
+        var target = [UInt8](repeating: 0, count: bytes.count)
+        var targetSpan = target.mutableSpan
+        let mean = Combination.mean(coefficients: [1, 1], divisor: 2)
+        var none = [Double]()
+        var noneSpan = none.mutableSpan
+        let inMean = elements.combine(
+          0..<300, by: mean, lanes: &noneSpan, as: type, into: &targetSpan, at: 0)
+        let inSums = elements.addDeltaSums(0..<300, to: &laneSpan)
+        #expect(inMean && inSums)
+      }
+    }
+  }
+
+  @Test func moreInputsAndTypesOfOneByteAreLeftToTiles() {
+    let byte = [UInt8](repeating: 0, count: 8)
+    let many = [[UInt8]](repeating: byte, count: 33)
+    let f32 = [ElementType](repeating: .f32, count: 33)
+    #expect(StoredElements(many, types: f32) == nil)
+    #expect(StoredElements(many, types: Array(f32.prefix(32))) != nil)
+    #expect(StoredElements([byte, byte], types: [.f32, .f8E4M3]) == nil)
+    #expect(StoredElements([byte, byte], types: [.f32, .i32]) == nil)
+  }
+}
