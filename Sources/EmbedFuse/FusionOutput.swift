@@ -32,10 +32,10 @@ struct FusionOutput: Sendable {
   /// Starts an output of the kind that the publication's path asks for.
   ///
   /// `manifest` may have digests that are yet unknown: safetensors and GGUF files reserve room for it in their headers.
-  /// With `quantizes` a GGUF file stores matrices in Q8_0.
+  /// With `quantizes` a GGUF file stores matrices in Q8_0. Of a directory only `shards` are made, if they are given.
   init(
     _ contents: OutputContents, publication: Publication, options: OutputOptions, deltaBase: DeltaBase?,
-    workers: Int, manifest: OutputManifest?, quantizes: Bool = false
+    workers: Int, manifest: OutputManifest?, quantizes: Bool = false, shards: [Int]? = nil
   ) throws(EmbedFuseError) {
     self.publication = publication
     self.contents = contents
@@ -45,7 +45,8 @@ struct FusionOutput: Sendable {
     case .directory:
       target = .directory(
         try ModelDirectoryWriter(
-          in: path, try ShardLayout(contents.placements(), maximumShardBytes: options.maximumShardBytes)))
+          in: path, try ShardLayout(contents.placements(), maximumShardBytes: options.maximumShardBytes),
+          making: shards))
     case .safetensors:
       target = .safetensors(
         try SafetensorsWriter(
@@ -73,6 +74,11 @@ struct FusionOutput: Sendable {
     _ contents: OutputContents, _ manifest: String?
   ) -> [(key: String, value: String)] {
     contents.metadata + (manifest.map { [("embedfuse", $0)] } ?? [])
+  }
+
+  /// Completes one shard of a directory, while others are still written.
+  func finish(shard: Int) throws(EmbedFuseError) {
+    if case .directory(let writer) = target { try writer.finish(shard: shard) }
   }
 
   /// Completes the output with its other files and the manifest.

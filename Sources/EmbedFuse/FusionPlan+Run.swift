@@ -19,7 +19,7 @@ public struct FusionResult: Sendable {
   /// The share of the whole weight that each model was given, in the order of the models.
   public let weightShares: [Double]
   /// What should be told.
-  public let notes: [String]
+  public internal(set) var notes: [String]
   /// What rounding did.
   public let rounding: RoundingReport
   /// The record of how the output was made.
@@ -59,6 +59,18 @@ extension FusionPlan {
         .usage, "a weights report is written for one output, but there are \(plans.count)",
         remedy: "leave --weights-report out, or write one output at a time")
     }
+    if plans.count == 1, OutputKind(path: paths[0]) == .directory {
+      return [try await plans[0].runByShards(to: paths[0], options: options, progress: progress)]
+    }
+    guard !options.resumes else {
+      throw EmbedFuseError(
+        .usage,
+        plans.count == 1
+          ? "an output of one file can't be continued where it was interrupted"
+          : "only a single output can be continued where it was interrupted, but there are \(plans.count)",
+        path: plans.count == 1 ? paths[0] : nil,
+        remedy: "leave --resume out, or write one model directory (several files with --max-shard-size)")
+    }
     var publications: [Publication] = []
     for (plan, path) in zip(plans, paths) {
       guard paths.count(where: { FilePath.isSame($0, path) || ModelReference.areSame($0, path) }) == 1 else {
@@ -67,14 +79,10 @@ extension FusionPlan {
       publications.append(try Publication(to: path, keeping: plan.inputs, options: options))
     }
     let deltaBase = try options.deltaBase(of: paths)
-    let workers = try workerCount(plans, options, kinds: paths.map(OutputKind.init(path:)))
     let reportPublication = try plans[0].reportPublication(options, output: paths[0])
-    let pool = WorkerPool(width: workers)
-    for step in plans[0].steps { try await step.prepare(pool: pool, progress: progress) }
-    try plans[0].checkCarriedTensors()
-    var engine = FusionEngine(
-      variants: try plans.map { plan throws(EmbedFuseError) in try plan.variant() }, pool: pool,
-      progress: progress, memory: options.memory)
+    var engine = try await engine(
+      for: plans, options, kinds: paths.map(OutputKind.init(path:)), progress: progress)
+    let pool = engine.pool
 
     var outputs: [FusionOutput] = []
     var files: [[(path: String, bytes: [UInt8])]] = []
@@ -84,7 +92,7 @@ extension FusionPlan {
       outputs.append(
         try FusionOutput(
           OutputContents(plan), publication: publication, options: options, deltaBase: deltaBase,
-          workers: workers, manifest: OutputManifest(placeholder)))
+          workers: pool.width, manifest: OutputManifest(placeholder)))
     }
     let findings = try await engine.fuse(into: outputs.map(\.writer))
     var results: [FusionResult] = []
@@ -104,7 +112,20 @@ extension FusionPlan {
     return results
   }
 
-  private func result(
+  /// The engine for plans that are carried out together, once their steps have been prepared and what they carry over
+  /// has been compared.
+  static func engine(
+    for plans: [FusionPlan], _ options: OutputOptions, kinds: [OutputKind], progress: FusionProgress
+  ) async throws -> FusionEngine {
+    let pool = WorkerPool(width: try workerCount(plans, options, kinds: kinds))
+    for step in plans[0].steps { try await step.prepare(pool: pool, progress: progress) }
+    try plans[0].checkCarriedTensors()
+    return FusionEngine(
+      variants: try plans.map { plan throws(EmbedFuseError) in try plan.variant() }, pool: pool,
+      progress: progress, memory: options.memory)
+  }
+
+  func result(
     at path: String, manifest: FusionManifest, report: WeightsReport, progress: FusionProgress
   ) -> FusionResult {
     FusionResult(
@@ -130,7 +151,7 @@ extension FusionPlan {
 
   /// The magnitudes of every tensor, for a report on weights that are too fine to list; nil if the method knows such
   /// magnitudes itself. It takes one more pass.
-  private func measuredByTensor(pool: WorkerPool) async throws -> [[Double]]? {
+  func measuredByTensor(pool: WorkerPool) async throws -> [[Double]]? {
     guard let method = try recipe.method.method() as? DeltaGuided,
       [.element, .row].contains(method.granularity), method.power != 0
     else { return nil }

@@ -114,8 +114,19 @@ struct OutputManifest: Sendable {
 extension Publication {
   /// The place of an output, once it is clear that no input would be lost.
   convenience init(
-    to path: String, keeping inputs: [ModelSource], options: OutputOptions
+    to path: String, keeping inputs: [ModelSource], options: OutputOptions,
+    continuing worth: ((String) -> Int)? = nil
   ) throws(EmbedFuseError) {
+    try Self.check(path, keeps: inputs)
+    try self.init(
+      to: path, kind: OutputKind(path: path) == .directory ? .directory : .file, overwrite: options.overwrite,
+      synchronize: options.synchronize, continuing: worth)
+  }
+
+  /// Checks that an output would take the place of no input.
+  ///
+  /// - Throws: `EmbedFuseError` (cannot create).
+  static func check(_ path: String, keeps inputs: [ModelSource]) throws(EmbedFuseError) {
     let replaced = { FilePath.isSame($0, path) || FilePath.isWithin($0, path) }
     if let input = inputs.first(where: { input in
       replaced(input.path) || input.weightFiles.contains { replaced($0.path) }
@@ -124,8 +135,5 @@ extension Publication {
         .cannotCreate, "the output is one of the inputs, or holds it (\(input.path.printable))", path: path,
         remedy: "inputs are never changed: choose another name for the output")
     }
-    try self.init(
-      to: path, kind: OutputKind(path: path) == .directory ? .directory : .file, overwrite: options.overwrite,
-      synchronize: options.synchronize)
   }
 }

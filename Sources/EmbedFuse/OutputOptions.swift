@@ -21,6 +21,9 @@ public struct OutputOptions: Sendable {
   public var relativeTo: String?
   /// Where to write the magnitudes and weights of every group as JSON; nil for nowhere.
   public var weightsReport: String?
+  /// True to continue an interrupted run into a model directory at the shards that it finished, and to leave finished
+  /// shards to the next such run if this one is interrupted or fails.
+  public var resumes = false
 
   /// The product's defaults: 512 MiB, a worker a core, shards of 5 GB, flushed, nothing replaced.
   public init(

@@ -10,14 +10,18 @@ extension Recipe {
 
   /// The recipe as a manifest keeps it.
   ///
-  /// - Parameter name: how an input's path is written.
-  func json(naming name: (String) -> String) -> JSON {
+  /// - Parameters:
+  ///   - name: how an input's path is written.
+  ///   - value: how a setting is written.
+  func json(
+    naming name: (String) -> String, value: (TensorValue) -> JSON = { $0.json }
+  ) -> JSON {
     var object: JSON.Object = [
       "base": base.map { .string(name($0)) } ?? .null,
       "models": .array(models.map { .string(name($0)) }),
       "method": .string(method.name),
-      "parameters": .object(parameters),
-      "weights": .array(weights.map(\.json)),
+      "parameters": Self.json(parameters, value),
+      "weights": .array(weights.map(value)),
       "dtype": elementType.map { .string($0.name) } ?? .null,
       "missing": .string(missing.rawValue),
       "nonfinite": .string(nonFinite.rawValue),
@@ -28,33 +32,41 @@ extension Recipe {
     if promotesTypes { object["promotes_types"] = true }
     if method.seed != 0 { object["seed"] = .string(String(method.seed)) }
     if method.followsMergekit { object["compat"] = "mergekit" }
-    if !modelParameters.isEmpty { object["model_parameters"] = .array(modelParameters.map(Self.json)) }
+    if !modelParameters.isEmpty {
+      object["model_parameters"] = .array(modelParameters.map { Self.json($0, value) })
+    }
     if !companions.isEmpty {
       object["companions"] = .array(companions.map { .string(name($0)) })
     }
-    if !slices.isEmpty { object["slices"] = .array(slices.map(\.json)) }
+    if !slices.isEmpty { object["slices"] = .array(slices.map { $0.json(value) }) }
     if !steps.isEmpty {
       object["steps"] = .array(
-        steps.map { ["name": .string($0.name), "recipe": $0.recipe.json(naming: name)] })
+        steps.map { ["name": .string($0.name), "recipe": $0.recipe.json(naming: name, value: value)] })
     }
     return .object(object)
   }
 
   /// What all models share, with the defaults.
-  private var parameters: JSON.Object {
-    var parameters = JSON.Object()
+  private var parameters: [(name: String, value: TensorValue)] {
+    var parameters: [(name: String, value: TensorValue)] = []
     for parameter in method.description.parameters {
       if let value = method.values[parameter.name] {
-        parameters[parameter.name] = value.json
+        parameters.append((parameter.name, value))
       } else if parameter.scope != .model, let standard = parameter.standard {
-        parameters[parameter.name] = TensorValue(parameter.canonical(standard)).json
+        parameters.append((parameter.name, TensorValue(parameter.canonical(standard))))
       }
     }
     return parameters
   }
 
-  fileprivate static func json(_ values: [String: TensorValue]) -> JSON {
-    .object(values.sorted { $0.key < $1.key }.reduce(into: JSON.Object()) { $0[$1.key] = $1.value.json })
+  fileprivate static func json(_ values: [String: TensorValue], _ value: (TensorValue) -> JSON) -> JSON {
+    json(values.sorted { $0.key < $1.key }.map { (name: $0.key, value: $0.value) }, value)
+  }
+
+  private static func json(
+    _ values: [(name: String, value: TensorValue)], _ value: (TensorValue) -> JSON
+  ) -> JSON {
+    .object(values.reduce(into: JSON.Object()) { $0[$1.name] = value($1.value) })
   }
 
   /// Reads the recipe of a manifest.
@@ -122,25 +134,30 @@ extension Recipe {
 }
 
 extension Recipe.Slice {
-  fileprivate var json: JSON {
+  fileprivate func json(_ value: (TensorValue) -> JSON) -> JSON {
     [
       "sources": .array(
         sources.map {
           [
             "model": $0.model.map { .number($0) } ?? .null,
             "layers": .array([.number($0.layers.lowerBound), .number($0.layers.upperBound)]),
-            "parameters": Recipe.json($0.parameters),
+            "parameters": Recipe.json($0.parameters, value),
           ]
         }),
-      "parameters": Recipe.json(parameters),
+      "parameters": Recipe.json(parameters, value),
     ]
   }
 }
 
 extension TensorValue {
-  /// One value, or a list of rules.
-  var json: JSON {
-    if let constant { return Self.json(constant) }
+  /// One value, or a list of rules; numbers as numbers.
+  var json: JSON { json(Self.json) }
+
+  /// The same with every value as the text that it was given as.
+  var literalJSON: JSON { json { .string($0) } }
+
+  private func json(_ write: (String) -> JSON) -> JSON {
+    if let constant { return write(constant) }
     return .array(
       rules.map { rule in
         var object = JSON.Object()
@@ -151,7 +168,7 @@ extension TensorValue {
         case nil: break
         }
         object["value"] =
-          rule.points.count == 1 ? Self.json(rule.points[0]) : .array(rule.points.map(Self.json))
+          rule.points.count == 1 ? write(rule.points[0]) : .array(rule.points.map(write))
         return .object(object)
       })
   }

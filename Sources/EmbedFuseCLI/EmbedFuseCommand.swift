@@ -16,7 +16,8 @@ struct EmbedFuseCommand: AsyncParsableCommand {
       """,
     version: embedFuseVersion,
     subcommands: [
-      MergeCommand.self, PlanCommand.self, InspectCommand.self, ConvertCommand.self, VerifyCommand.self,
+      MergeCommand.self, FinalizeCommand.self, PlanCommand.self, InspectCommand.self, ConvertCommand.self,
+      VerifyCommand.self,
       MethodsCommand.self,
     ])
 

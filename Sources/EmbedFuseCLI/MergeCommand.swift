@@ -23,18 +23,35 @@ struct MergeCommand: AsyncParsableCommand {
     name: .customLong("weights-report"), help: "Write the magnitudes and weights of every group as JSON.")
   var weightsReport: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Make one part of a model directory's files, by bytes: 2/5, or SLURM_ARRAY_TASK_ID/5, JOB_COMPLETION_INDEX/5.",
+      discussion:
+        "Parts may be made at the same time on several machines; `embedfuse finalize OUT` joins them.",
+      valueName: "i/n"))
+  var part: String?
+
+  @Flag(
+    help:
+      "Continue an interrupted merge into a model directory at its finished files; if interrupted, leave them."
+  )
+  var resume = false
+
   func validate() throws {
     try writing.validate(outputs: output.map { [$0] } ?? [])
   }
 
   func run() async throws {
-    let options = writing.options(weightsReport: weightsReport)
+    var options = writing.options(weightsReport: weightsReport)
+    options.resumes = resume
+    let part = try part.map { text throws(EmbedFuseError) in try OutputPart(text) }
     let clock = ContinuousClock()
     let start = clock.now
     let request = try recipe.request()
     let paths = try outputPaths(of: request)
     if !writing.quiet { for warning in request.warnings { Console.error("warning: \(warning)") } }
-    let results = try await Interruption.cancelling {
+    if let part { return try await make(part, of: request, at: paths, options) }
+    let results = try await Interruption.cancelling { [options] in
       try await ProgressLine.showing(writing.showsProgress) { progress in
         let plans = try FusionPlan.plans(for: request.outputs.map(\.recipe))
         return try await FusionPlan.run(plans, to: paths, options: options, progress: progress)
@@ -46,6 +63,31 @@ struct MergeCommand: AsyncParsableCommand {
       Console.print((values.count == 1 ? values[0] : .array(values)).prettyText)
     } else if !writing.quiet {
       for result in results { Summary.print(result, seconds: seconds) }
+    }
+  }
+
+  /// Makes one part.
+  private func make(
+    _ part: OutputPart, of request: RecipeFile, at paths: [String], _ options: OutputOptions
+  ) async throws {
+    guard paths.count == 1 else {
+      throw EmbedFuseError(
+        .usage, "--part is given, but the recipe writes \(paths.count) outputs",
+        remedy: "make parts of one output at a time")
+    }
+    let result = try await Interruption.cancelling {
+      try await ProgressLine.showing(writing.showsProgress) { progress in
+        try await FusionPlan(request.outputs[0].recipe).run(
+          part: part, of: paths[0], options: options, progress: progress)
+      }
+    }
+    if writing.json {
+      Console.print(result.json.prettyText)
+    } else if !writing.quiet {
+      for note in result.notes { Console.error("note: \(note)") }
+      Console.error(
+        "part \(part): \(result.shards.made) of \(result.shards.all) files, \(Readable.bytes(result.byteCount)) of tensors, "
+          + "\(result.wasThere ? "were there already, intact" : "written"): \(result.path.printable)")
     }
   }
 

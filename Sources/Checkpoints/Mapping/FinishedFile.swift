@@ -35,6 +35,21 @@ public enum FinishedFile {
   /// Removes a file, or a directory with what it holds. Does nothing if there is nothing.
   public static func remove(_ path: String) { FileTree.remove(path) }
 
+  /// Removes all files below a directory but some, given by their paths relative to it. Does nothing if it isn't there.
+  public static func removeOthers(in directory: String, keeping kept: Set<String>, below folder: String = "")
+  {
+    for name in (try? FilePath.names(in: FilePath.join(directory, folder))) ?? [] {
+      let relative = FilePath.join(folder, name)
+      let path = FilePath.join(directory, relative)
+      if FilePath.kind(of: path) == .directory, !FilePath.isLink(path) {
+        removeOthers(in: directory, keeping: kept, below: relative)
+        removeIfEmpty(path)
+      } else if !kept.contains(relative) {
+        FileTree.remove(path)
+      }
+    }
+  }
+
   /// Removes a directory if it is empty.
   public static func removeIfEmpty(_ directory: String) { unsafe rmdir(directory) }
 }

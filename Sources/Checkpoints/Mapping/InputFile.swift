@@ -79,6 +79,14 @@ public final class InputFile: Sendable {
     return result
   }
 
+  /// The bytes of a whole file.
+  ///
+  /// - Throws: as `init` and `read`.
+  public static func contents(of path: String) throws(EmbedFuseError) -> [UInt8] {
+    let file = try InputFile(path)
+    return try file.bytes(0..<file.byteCount)
+  }
+
   /// Lets `body` look at a range of the mapped file.
   ///
   /// - Throws: what `body` throws, or an input/output error if the file can't be mapped or has become shorter.

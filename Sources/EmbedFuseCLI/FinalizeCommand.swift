@@ -1,0 +1,56 @@
+import ArgumentParser
+import EmbedFuse
+
+/// `embedfuse finalize`: puts the parts of an output together.
+struct FinalizeCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "finalize", abstract: "Put the parts of an output together that merge --part has made.",
+    discussion: """
+      Checks that all parts are there, that they were made from the same recipe and inputs, and that their files are \
+      intact; then writes index, configuration, tokenizer and manifest, and publishes the output. It has the bytes \
+      that a single merge writes.
+      """)
+
+  @Argument(help: "The output, as the parts name it with -o.")
+  var output: String
+
+  @Flag(help: "Replace the output if it exists, once the new one is whole.")
+  var force = false
+
+  @Flag(name: .customLong("no-sync"), help: "Don't flush to disk (for scratch work).")
+  var noSync = false
+
+  @Flag(
+    name: .customLong("no-verify"),
+    help: "Check only sizes and headers of the parts' files, not their content.")
+  var noVerify = false
+
+  @Option(help: "Workers. (default: one a core)")
+  var threads: Int?
+
+  @Flag(name: .shortAndLong, help: "Print nothing but errors.")
+  var quiet = false
+
+  @Flag(help: "Print the result as JSON on standard output.")
+  var json = false
+
+  func validate() throws {
+    if let threads, threads < 1 { throw ValidationError("--threads must be at least 1") }
+  }
+
+  func run() async throws {
+    let options = OutputOptions(overwrite: force, synchronize: !noSync, threads: threads)
+    let clock = ContinuousClock()
+    let start = clock.now
+    let (output, verifies) = (output, !noVerify)
+    let result = try await Interruption.cancelling {
+      try await PartAssembly(of: output).run(options: options, verifies: verifies)
+    }
+    let seconds = (clock.now - start) / .seconds(1)
+    if json {
+      Console.print(result.json(seconds: seconds).prettyText)
+    } else if !quiet {
+      Summary.print(result, seconds: seconds)
+    }
+  }
+}
