@@ -54,7 +54,7 @@ import Testing
       var generator = SeededGenerator(seed: seed)
       folder = try TemporaryFolder()
       func values(_ count: Int, _ type: ElementType) -> ([Double], [UInt8]) {
-        let exact = (0..<count).map { _ in generator.normal() }
+        let exact = generator.normals(count)
         var bytes = [UInt8](repeating: 0, count: type.byteCount(ofElements: count))
         var span = bytes.mutableSpan
         narrow(exact.span, to: type, into: &span)

@@ -17,9 +17,13 @@ import Testing
     var tuned = sample
     for (tensor, info) in sample.tensors.enumerated() {
       guard let width = info.elementType.byteWidth else { continue }
-      for index in stride(from: 0, to: info.byteCount, by: width) where index / 16 % 3 != 0 {
-        tuned.values[tensor][index] ^= UInt8(truncatingIfNeeded: generator.next()) & 7
+      var bytes = tuned.values[tensor]
+      var index = 0
+      while index < bytes.count {
+        if index / 16 % 3 != 0 { bytes[index] ^= UInt8(truncatingIfNeeded: generator.next()) & 7 }
+        index += width
       }
+      tuned.values[tensor] = bytes
     }
     return tuned
   }

@@ -14,14 +14,16 @@ struct HDF5Sample: Sendable {
     let info = TensorInfo(name: name, elementType: type, shape: Shape(dimensions)!)!
     var state = UInt64(tensors.count + 1)
     let width = max(1, info.elementType.byteWidth ?? 1)
-    values.append(
-      (0..<info.byteCount).map { index in
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        let byte = UInt8(truncatingIfNeeded: state >> 56)
-        if random { return byte }
-        if type == .bool { return byte & 1 }
-        return index % width == width - 1 ? 0x3C | byte & 0x83 : byte
-      })
+    var bytes = [UInt8](repeating: 0, count: info.byteCount)
+    var index = 0
+    while index < bytes.count {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      bytes[index] = UInt8(truncatingIfNeeded: state >> 56)
+      if !random, type == .bool { bytes[index] &= 1 }
+      if !random, type != .bool, index % width == width - 1 { bytes[index] = 0x3C | bytes[index] & 0x83 }
+      index += 1
+    }
+    values.append(bytes)
     tensors.append(info)
   }
 

@@ -17,7 +17,9 @@ import Testing
   }
 
   private static func sequence(_ count: Int) -> [UInt8] {
-    (0..<count).map { UInt8(truncatingIfNeeded: $0 * 7 + 3) }
+    var bytes = [UInt8](repeating: 3, count: count)
+    for index in bytes.indices.dropFirst() { bytes[index] = bytes[index - 1] &+ 7 }
+    return bytes
   }
 
   /// Writes a tensor's bytes run by run, in this order of runs.

@@ -55,8 +55,7 @@ import Testing
       for (place, shape) in shapes.enumerated() {
         let count = type.byteCount(ofElements: Int(shape.reduce(1, *)))
         // Bits of every kind, NaN with payloads among them; a truth value is 0 or 1.
-        let bytes = (0..<count).map { _ in UInt8.random(in: 0...(type == .bool ? 1 : 255), using: &generator)
-        }
+        let bytes = generator.bytes(count, mask: type == .bool ? 1 : .max)
         tensors.append(("layer.\(number).\(type) ü.\(place)", type, shape, bytes))
       }
     }

@@ -1,6 +1,7 @@
 import EmbedFuse
 import Foundation
 import Kernels
+import Synchronization
 import TestSupport
 import Testing
 
@@ -43,26 +44,34 @@ import Testing
       }, to: path)
   }
 
+  /// The files of the families made so far, by what they were asked for.
+  private static let families = Mutex<[String: [Data]]>([:])
+
   /// A base and three models fine-tuned from it.
   static func family(
     _ folder: TemporaryFolder, shapes: [(String, [UInt])] = shapes, scale: Double = 0.01,
     type: ElementType = .f32
   ) throws -> [String] {
-    try model(folder("base.safetensors"), type: type, shapes: shapes, seed: 1) { generator, _ in
-      generator.normal()
+    let paths = ["base", "ft1", "ft2", "ft3"].map { folder("\($0).safetensors") }
+    let key = "\(shapes) \(scale) \(type)"
+    if let files = families.withLock({ $0[key] }) {
+      for (path, file) in zip(paths, files) { try file.write(to: URL(fileURLWithPath: path)) }
+      return paths
     }
-    let base = try TensorValues(folder("base.safetensors"))
+    try model(paths[0], type: type, shapes: shapes, seed: 1) { generator, _ in generator.normal() }
+    let base = try TensorValues(paths[0])
     let all = shapes.flatMap { base.doubles($0.0) }
     for k in 1...3 {
       var next = 0
-      try model(folder("ft\(k).safetensors"), type: type, shapes: shapes, seed: UInt64(10 + k)) {
-        generator, index in
+      try model(paths[k], type: type, shapes: shapes, seed: UInt64(10 + k)) { generator, index in
         defer { next += 1 }
         // Some elements did not move, and models move by different amounts.
         return all[next] + (index % 7 == k ? 0 : scale * Double(k) * generator.normal())
       }
     }
-    return ["base", "ft1", "ft2", "ft3"].map { folder("\($0).safetensors") }
+    let files = try paths.map { try Data(contentsOf: URL(fileURLWithPath: $0)) }
+    families.withLock { $0[key] = files }
+    return paths
   }
 
   static func bytes(_ path: String) throws -> [UInt8] {

@@ -12,7 +12,12 @@ import Testing
   static let narrow: [ElementType] = types.filter { $0.bitWidth <= 16 }
 
   static func bytes(_ bits: [UInt64], of type: ElementType) -> [UInt8] {
-    bits.flatMap { value in (0..<type.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) } }
+    let width = type.bitWidth / 8
+    var bytes = [UInt8](repeating: 0, count: bits.count * width)
+    for index in bytes.indices {
+      bytes[index] = UInt8(truncatingIfNeeded: bits[index / width] >> UInt64(8 * (index % width)))
+    }
+    return bytes
   }
 
   /// Widens bytes that start at an odd address.
@@ -30,9 +35,11 @@ import Testing
     var stored = [UInt8](repeating: 0, count: values.count * width + 1)
     var span = stored.mutableSpan
     Kernels.narrow(values.span, to: type, into: &span, at: 1)
-    return values.indices.map { i in
-      (0..<width).reversed().reduce(0) { $0 << 8 | UInt64(stored[1 + i * width + $1]) }
+    var bits = [UInt64](repeating: 0, count: values.count)
+    for index in 0..<values.count * width {
+      bits[index / width] |= UInt64(stored[1 + index]) << UInt64(8 * (index % width))
     }
+    return bits
   }
 
   /// Runs a check on every instruction set that this machine has.
@@ -108,8 +115,8 @@ import Testing
   @Test(arguments: types) func roundsRandomPatterns(type: ElementType) {
     var generator = SeededGenerator(seed: 3)
     let probes =
-      (0..<20_000).map { _ in Double(bitPattern: generator.next()) }.filter { !$0.isNaN }
-      + (0..<20_000).map { _ in generator.normal() }
+      generator.patterns(20_000).map { Double(bitPattern: $0) }.filter { !$0.isNaN }
+      + generator.normals(20_000)
     let expected = probes.map { ScalarReference.narrowed($0, to: type) }
     Self.onEveryLevel { #expect(Self.narrowed(probes, to: type) == expected) }
   }
@@ -117,9 +124,7 @@ import Testing
   @Test(arguments: types) func whatWasWidenedComesBack(type: ElementType) {
     var generator = SeededGenerator(seed: 4)
     let mask: UInt64 = type.bitWidth == 64 ? .max : 1 << UInt64(type.bitWidth) - 1
-    let bits = (0..<70_000).map { _ in generator.next() & mask }.filter {
-      !ScalarReference.widened($0, as: type).isNaN
-    }
+    let bits = generator.patterns(70_000, mask: mask).filter { !ScalarReference.widened($0, as: type).isNaN }
     Self.onEveryLevel { #expect(Self.narrowed(Self.widened(bits, as: type).values, to: type) == bits) }
   }
 }

@@ -9,7 +9,7 @@ import Testing
   func productsAreTheTwins(rank: Int, width: Int) {
     var generator = SeededGenerator(seed: UInt64(rank * 1000 + width))
     let rows = 5
-    let left = (0..<rows * rank).map { _ in generator.normal() }
+    let left = generator.normals(rows * rank)
     let isStill = rank == 2
     let right = (0..<rank * width).map { _ in isStill ? 0 : generator.normal() }
     let before = (0..<rows * width + 2).map { isStill && $0 % 3 == 0 ? -0.0 : generator.normal() }

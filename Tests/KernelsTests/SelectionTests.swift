@@ -10,7 +10,7 @@ import Testing
   /// A base and three models: some deltas are equal, some 0, some subnormal.
   static func inputs(_ count: Int) -> [[Double]] {
     var generator = SeededGenerator(seed: UInt64(count))
-    let base = (0..<count).map { _ in generator.normal() }
+    let base = generator.normals(count)
     return [base]
       + (0..<3).map { k in
         base.map { value in
