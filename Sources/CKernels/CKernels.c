@@ -189,7 +189,7 @@ typedef struct {
   void (*exponentials)(const double *, double, double, double, double *, size_t);
   void (*divergence)(const double *, const double *, double *, size_t);
   void (*fma_mean)(const double *, size_t, const double *, size_t, double, double *, size_t);
-  int (*combine)(const ck_combination *, const ck_source *, size_t, double *, ck_type, void *, size_t);
+  int (*combine)(const ck_combination *, const ck_source *, size_t, double *, ck_type, void *, size_t, uint64_t *);
   int (*stored_delta_sums)(const ck_source *, size_t, double *, size_t);
   // By the logarithm of the elements' bytes.
   void (*encode_differences[4])(const uint8_t *, const uint8_t *, uint8_t *, size_t);
@@ -384,8 +384,8 @@ void ck_fma_mean(const double *x, size_t stride, const double *c, size_t count, 
 }
 
 int ck_combine(const ck_combination *way, const ck_source *x, size_t count, double *lanes, ck_type type, void *target,
-               size_t n) {
-  return current()->combine(way, x, count, lanes, type, target, n);
+               size_t n, uint64_t *counts) {
+  return current()->combine(way, x, count, lanes, type, target, n, counts);
 }
 
 int ck_stored_delta_sums(const ck_source *x, size_t count, double *lanes, size_t n) {

@@ -12,7 +12,7 @@ extension BlockRunner {
   /// - Returns: false, with nothing tallied, if the method, an element type, or a value that isn't finite wants tiles.
   mutating func fuseStored(
     _ block: FusionBlock, bytes: [[UInt8]], known: Known, as type: ElementType, into output: inout [UInt8],
-    at offset: Int, tally: inout WeightTally
+    at offset: Int, tally: inout BlockTally
   ) -> Bool {
     guard let method = method as? any CombiningMethod, let elements = stored(block, bytes) else {
       return false
@@ -23,7 +23,7 @@ extension BlockRunner {
       tensor.grid.splitsRows ? [] : TileBuffers.rowStages(stages, before: stages.count)
     guard rowStages.allSatisfy({ $0.stage.isDeltaSums }) else { return false }
     var found = false
-    var ownTally = WeightTally(modelCount: tensor.modelCount)
+    var ownTally = BlockTally(modelCount: tensor.modelCount)
     var target = output.mutableSpan
     var known = known
     let width = type.bitWidth / 8
@@ -41,10 +41,10 @@ extension BlockRunner {
       var span = lanes.mutableSpan
       found =
         elements.combine(
-          piece, by: combination, lanes: &span, as: type, into: &target, at: offset + width * piece.lowerBound
-        )
+          piece, by: combination, lanes: &span, hasBase: block.hasBase, as: type, into: &target,
+          at: offset + width * piece.lowerBound, counts: &ownTally.rounding)
         || found
-      ownTally.add(combination, lanes: lanes, hasBase: block.hasBase, elementCount: piece.count)
+      ownTally.weights.add(combination, lanes: lanes, hasBase: block.hasBase, elementCount: piece.count)
     }
     guard !found || policy == .allow else { return false }
     tally.merge(ownTally)

@@ -39,23 +39,31 @@ public func countRounding(
   precondition(rounded.count == type.byteCount(ofElements: count))
   precondition(base.isEmpty ? roundedBase.isEmpty : base.count == count && roundedBase.count == rounded.count)
   guard count > 0 else { return }
-  var found: InlineArray<4, UInt64> = [0, 0, 0, 0]
   unsafe values.withUnsafeBufferPointer { values in
     unsafe rounded.withUnsafeBufferPointer { rounded in
       unsafe base.withUnsafeBufferPointer { base in
         unsafe roundedBase.withUnsafeBufferPointer { roundedBase in
-          var span = found.mutableSpan
-          unsafe span.withUnsafeMutableBufferPointer { found in
+          unsafe counts.add { counts in
             unsafe ck_count_rounding(
               type.kernelType, values.baseAddress!, rounded.baseAddress!,
-              base.isEmpty ? nil : base.baseAddress, roundedBase.baseAddress, count, found.baseAddress!)
+              base.isEmpty ? nil : base.baseAddress, roundedBase.baseAddress, count, counts)
           }
         }
       }
     }
   }
-  counts.moved += Int(found[0])
-  counts.vanished += Int(found[1])
-  counts.overflowed += Int(found[2])
-  counts.underflowed += Int(found[3])
+}
+
+extension RoundingCounts {
+  /// Adds what a kernel counts into the four numbers that it is given.
+  mutating func add<Result>(_ kernel: (UnsafeMutablePointer<UInt64>) -> Result) -> Result {
+    var found: InlineArray<4, UInt64> = [0, 0, 0, 0]
+    var span = found.mutableSpan
+    let result = unsafe span.withUnsafeMutableBufferPointer { unsafe kernel($0.baseAddress!) }
+    moved += Int(found[0])
+    vanished += Int(found[1])
+    overflowed += Int(found[2])
+    underflowed += Int(found[3])
+    return result
+  }
 }

@@ -26,24 +26,28 @@ public struct StoredElements: Sendable {
   /// - Parameters:
   ///   - elements: those concerned.
   ///   - lanes: as in `Combination.apply`.
+  ///   - hasBase: true if input 0 is the base.
   ///   - type: what the results are rounded to.
   ///   - target: receives their bytes from `offset` on.
+  ///   - counts: receives what rounding did; to deltas where there is a base and the type has at most 16 bits.
   /// - Returns: true if a value of an input is NaN or infinite.
   public func combine(
     _ elements: Range<Int>, by combination: Combination, lanes: inout MutableSpan<Double>,
-    as type: ElementType,
-    into target: inout MutableSpan<UInt8>, at offset: Int
+    hasBase: Bool, as type: ElementType, into target: inout MutableSpan<UInt8>, at offset: Int,
+    counts: inout RoundingCounts
   ) -> Bool {
     precondition(offset >= 0 && offset + type.byteCount(ofElements: elements.count) <= target.count)
     combination.check(inputCount: types.count, laneCount: lanes.count)
     return unsafe withSources(of: elements, []) { sources in
-      unsafe combination.withKernel { kernel in
+      unsafe combination.withKernel(hasBase: hasBase) { kernel in
         unsafe lanes.withUnsafeMutableBufferPointer { lanes in
           unsafe target.withUnsafeMutableBytes { target in
             unsafe withUnsafePointer(to: kernel) { kernel in
-              unsafe ck_combine(
-                kernel, sources, sources.count, lanes.baseAddress, type.kernelType,
-                target.baseAddress.map { unsafe $0 + offset }, elements.count) != 0
+              unsafe counts.add { counts in
+                unsafe ck_combine(
+                  kernel, sources, sources.count, lanes.baseAddress, type.kernelType,
+                  target.baseAddress.map { unsafe $0 + offset }, elements.count, counts) != 0
+              }
             }
           }
         }
@@ -94,14 +98,14 @@ extension Combination {
   }
 
   /// Gives `body` the combination as the kernels know it.
-  fileprivate func withKernel<Result>(_ body: (ck_combination) -> Result) -> Result {
+  fileprivate func withKernel<Result>(hasBase: Bool, _ body: (ck_combination) -> Result) -> Result {
     let (kind, weights, priors, scale, power, whole) = terms
     return unsafe weights.withUnsafeBufferPointer { weights in
       unsafe priors.withUnsafeBufferPointer { priors in
         unsafe body(
           ck_combination(
             kind: kind, weights: weights.baseAddress, priors: priors.baseAddress, scale: scale, power: power,
-            whole: whole ? 1 : 0))
+            whole: whole ? 1 : 0, has_base: hasBase ? 1 : 0))
       }
     }
   }

@@ -35,7 +35,7 @@ import Testing
   static func expected(
     _ combination: Combination, _ inputs: [[UInt8]], _ types: [ElementType], _ length: Int,
     as type: ElementType
-  ) -> (bytes: [UInt8], lanes: [Double]) {
+  ) -> (bytes: [UInt8], lanes: [Double], counts: RoundingCounts) {
     let layout = TileLayout(stride: length + 3, inputCount: types.count, elements: 0..<length)
     var wide = [Double](repeating: 0, count: types.count * layout.stride)
     for (j, type) in types.enumerated() {
@@ -53,7 +53,12 @@ import Testing
     var bytes = [UInt8](repeating: 0xAA, count: type.byteCount(ofElements: length) + 3)
     var span = bytes.mutableSpan
     narrow(values.span.extracting(0..<length), to: type, into: &span, at: 1)
-    return (bytes, lanes)
+    var counts = RoundingCounts()
+    for i in 0..<length {
+      let base = type.bitWidth <= 16 ? wide[i] : nil
+      counts.add(ScalarReference.rounding(of: values[i], base: base, to: type))
+    }
+    return (bytes, lanes, counts)
   }
 
   static func combinations(_ count: Int) -> [Combination] {
@@ -95,9 +100,12 @@ import Testing
             var laneSpan = lanes.mutableSpan
             var bytes = [UInt8](repeating: 0xAA, count: expected.bytes.count)
             var span = bytes.mutableSpan
+            var counts = RoundingCounts()
             let found = elements.combine(
-              1..<1 + length, by: combination, lanes: &laneSpan, as: type, into: &span, at: 1)
+              1..<1 + length, by: combination, lanes: &laneSpan, hasBase: true, as: type, into: &span, at: 1,
+              counts: &counts)
             #expect(!found && bytes == expected.bytes && lanes == expected.lanes, "\(combination), \(length)")
+            #expect(counts == expected.counts, "\(combination), \(length)")
           }
         }
       }
@@ -149,8 +157,10 @@ import Testing
         let mean = Combination.mean(coefficients: [1, 1], divisor: 2)
         var none = [Double]()
         var noneSpan = none.mutableSpan
+        var counts = RoundingCounts()
         let inMean = elements.combine(
-          0..<300, by: mean, lanes: &noneSpan, as: type, into: &targetSpan, at: 0)
+          0..<300, by: mean, lanes: &noneSpan, hasBase: false, as: type, into: &targetSpan, at: 0,
+          counts: &counts)
         let inSums = elements.addDeltaSums(0..<300, to: &laneSpan)
         #expect(inMean && inSums)
       }
