@@ -28,6 +28,15 @@ struct BlockWorker: Sendable {
     }
   }
 
+  /// The digests of the first elements, as many as were read, of every source.
+  func digests(over count: Int, of sources: [StoredTensor]) -> [ContentDigest] {
+    sources.enumerated().map { j, source in
+      let bytes = bytes[j]
+      return ContentDigest.of(
+        bytes.span.extracting(0..<source.info.elementType.byteCount(ofElements: count)))
+    }
+  }
+
   /// The bytes of a variant's sources, in its order.
   func bytes(of planned: PlannedTensor, among engine: FusionEngine, at tensor: Int) -> [[UInt8]] {
     engine.variants.count == 1 ? bytes : engine.places(of: planned, at: tensor).map { bytes[$0] }

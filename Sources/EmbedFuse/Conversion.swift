@@ -14,6 +14,8 @@ public struct Conversion: Sendable {
   public let elementType: ElementType?
   /// True to store matrices in Q8_0, in a GGUF output.
   public let quantizes: Bool
+  /// The input files that were opened.
+  let log: InputLog
 
   /// Opens what stands at a path.
   ///
@@ -30,7 +32,10 @@ public struct Conversion: Sendable {
   ) throws(EmbedFuseError) {
     var request = Recipe(models: [path])
     request.opening = options
-    source = try InputOpening.open(request).0[0]
+    let log = InputLog.current ?? InputLog()
+    self.log = log
+    let opened = request
+    source = try log.noting { () throws(EmbedFuseError) in try InputOpening.open(opened).0[0] }
     self.elementType = elementType
     self.quantizes = quantizes
   }
@@ -42,6 +47,14 @@ public struct Conversion: Sendable {
   @discardableResult
   public func run(
     to path: String, options: OutputOptions = OutputOptions(), progress: FusionProgress = FusionProgress()
+  ) async throws -> ConversionResult {
+    try await InputLog.$current.withValue(log) {
+      try await carryOut(to: path, options: options, progress: progress)
+    }
+  }
+
+  private func carryOut(
+    to path: String, options: OutputOptions, progress: FusionProgress
   ) async throws -> ConversionResult {
     let kind = OutputKind(path: path)
     guard !quantizes || kind == .gguf else {
@@ -55,7 +68,8 @@ public struct Conversion: Sendable {
     let tensors = try plannedTensors()
     let casts = tensors.count { $0.context != nil }
     var notes = source.notes
-    let manifest = try manifest(for: kind, isChanged: casts > 0 || quantizes, notes: &notes)
+    let manifest = try manifest(
+      for: kind, isChanged: casts > 0 || quantizes, writing: options.json(for: kind), notes: &notes)
     let files = try files(for: kind, notes: &notes)
     notes += lossNotes(kind)
     let output = try FusionOutput(
@@ -67,6 +81,7 @@ public struct Conversion: Sendable {
       ], pool: WorkerPool(width: workers), progress: progress, memory: options.memory)
     _ = try await engine.fuse(into: [output.writer])
     try output.finish(files: files, manifest: manifest)
+    try log.checkUnchanged()
     try Task.checkCancellation()
     try publication.publish()
     return ConversionResult(
@@ -110,14 +125,14 @@ public struct Conversion: Sendable {
 
   /// The manifest, if what it says holds of the output.
   private func manifest(
-    for kind: OutputKind, isChanged: Bool, notes: inout [String]
+    for kind: OutputKind, isChanged: Bool, writing: JSON, notes: inout [String]
   ) throws(EmbedFuseError) -> OutputManifest? {
     guard let bytes = try source.manifest() else { return nil }
     guard !isChanged else {
       notes.append("the manifest (embedfuse.json) is left out: it describes other values")
       return nil
     }
-    return try OutputManifest(bytes, path: source.path, for: kind)
+    return try OutputManifest(bytes, path: source.path, for: kind, writing: writing)
   }
 
   /// The files that travel along.

@@ -63,11 +63,7 @@ extension FusionEngine {
     while block < grid.count, grid[block].lowerBound < run.range.upperBound {
       let range = grid[block]
       try worker.read(range, of: sources)
-      let digests = sources.enumerated().map { j, source in
-        let bytes = worker.bytes[j]
-        return ContentDigest.of(
-          bytes.span.extracting(0..<source.info.elementType.byteCount(ofElements: range.count)))
-      }
+      let digests = worker.digests(over: range.count, of: sources)
       for variant in variants.indices {
         let planned = variants[variant].tensors[run.tensor]
         let offset = planned.info.elementType.byteCount(ofElements: range.lowerBound - run.range.lowerBound)

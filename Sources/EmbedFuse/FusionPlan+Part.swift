@@ -64,6 +64,7 @@ extension FusionPlan {
       let record = PartRecord(part, of: fusion, options: options, records: records)
       try OutputFile.write(
         Array(record.json.prettyText.utf8), to: publication.path(for: PartRecord.fileName))
+      try log.checkUnchanged()
       try Task.checkCancellation()
       try publication.publish()
     } catch {

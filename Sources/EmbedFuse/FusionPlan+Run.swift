@@ -46,21 +46,41 @@ extension FusionPlan {
   /// Carries out several plans for the same inputs, as `plans(for:)` makes them, and publishes their outputs: what they
   /// read is read once for all of them.
   ///
+  /// - Parameter pins: a manifest for each output, which then is only published if it comes out as the manifest has
+  ///   it, from the inputs that the manifest has; empty to publish whatever comes out.
   /// - Throws: `EmbedFuseError` or `CancellationError`; nothing is published then unless writing itself had been
   ///   completed for all of them.
   @discardableResult
   public static func run(
-    _ plans: [FusionPlan], to paths: [String], options: OutputOptions = OutputOptions(),
-    progress: FusionProgress = FusionProgress()
+    _ plans: [FusionPlan], to paths: [String], lockedTo pins: [FusionManifest] = [],
+    options: OutputOptions = OutputOptions(), progress: FusionProgress = FusionProgress()
   ) async throws -> [FusionResult] {
     precondition(plans.count == paths.count && !plans.isEmpty)
+    guard pins.isEmpty || pins.count == plans.count else {
+      throw EmbedFuseError(
+        .usage, "there are \(plans.count) outputs, but \(pins.count) manifests to hold them to",
+        remedy: "name a manifest for each output, in the order of the recipe")
+    }
+    for (plan, pinned) in zip(plans, pins) { try plan.checkBeforehand(against: pinned) }
+    return try await InputLog.$current.withValue(plans[0].log) {
+      try await carryOut(plans, to: paths, lockedTo: pins, options: options, progress: progress)
+    }
+  }
+
+  private static func carryOut(
+    _ plans: [FusionPlan], to paths: [String], lockedTo pins: [FusionManifest], options: OutputOptions,
+    progress: FusionProgress
+  ) async throws -> [FusionResult] {
     guard plans.count == 1 || options.weightsReport == nil else {
       throw EmbedFuseError(
         .usage, "a weights report is written for one output, but there are \(plans.count)",
         remedy: "leave --weights-report out, or write one output at a time")
     }
     if plans.count == 1, OutputKind(path: paths[0]) == .directory {
-      return [try await plans[0].runByShards(to: paths[0], options: options, progress: progress)]
+      return [
+        try await plans[0].runByShards(
+          to: paths[0], lockedTo: pins.first, options: options, progress: progress)
+      ]
     }
     guard !options.resumes else {
       throw EmbedFuseError(
@@ -88,7 +108,9 @@ extension FusionPlan {
     var files: [[(path: String, bytes: [UInt8])]] = []
     for (plan, publication) in zip(plans, publications) {
       files.append(try OutputKind(path: publication.path).holdsFiles ? plan.companionFiles() : [])
-      let placeholder = FusionManifest(plan, digests: .init(placeholdersFor: plan), files: files.last!)
+      let placeholder = try FusionManifest(
+        plan, digests: .init(placeholdersFor: plan), files: files.last!,
+        writing: options.json(for: OutputKind(path: publication.path)))
       outputs.append(
         try FusionOutput(
           OutputContents(plan), publication: publication, options: options, deltaBase: deltaBase,
@@ -97,8 +119,10 @@ extension FusionPlan {
     let findings = try await engine.fuse(into: outputs.map(\.writer))
     var results: [FusionResult] = []
     for (index, plan) in plans.enumerated() {
-      let manifest = FusionManifest(
-        plan, digests: .init(plan, findings: findings[index]), files: files[index])
+      let manifest = try FusionManifest(
+        plan, digests: .init(plan, findings: findings[index]), files: files[index],
+        writing: options.json(for: OutputKind(path: paths[index])))
+      if index < pins.count { try manifest.check(against: pins[index], path: paths[index]) }
       try outputs[index].finish(files: files[index], manifest: OutputManifest(manifest))
       let report = WeightsReport(
         plan, findings: findings[index],
@@ -106,6 +130,7 @@ extension FusionPlan {
       if let reportPublication { try report.write(into: reportPublication) }
       results.append(plan.result(at: paths[index], manifest: manifest, report: report, progress: progress))
     }
+    try plans[0].log.checkUnchanged()
     try Task.checkCancellation()
     for publication in publications { try publication.publish() }
     try reportPublication?.publish()

@@ -4,7 +4,7 @@ import TensorCore
 extension FusionPlan {
   /// Carries the plan out into a model directory, shard by shard.
   func runByShards(
-    to path: String, options: OutputOptions, progress: FusionProgress
+    to path: String, lockedTo pinned: FusionManifest?, options: OutputOptions, progress: FusionProgress
   ) async throws -> FusionResult {
     _ = try options.deltaBase(of: [path])
     let files = try companionFiles()
@@ -16,12 +16,15 @@ extension FusionPlan {
       let (output, records, pool) = try await make(
         fusion, in: publication, options: options, progress: progress, notes: &notes)
       let findings = fusion.findings(records)
-      let manifest = FusionManifest(self, digests: .init(self, findings: findings), files: files)
+      let manifest = try FusionManifest(
+        self, digests: .init(self, findings: findings), files: files, writing: options.json(for: .directory))
+      if let pinned { try manifest.check(against: pinned, path: path) }
       try output.finish(files: files, manifest: OutputManifest(manifest))
       let weights = WeightsReport(
         self, findings: findings,
         magnitudes: report == nil ? nil : try await measuredByTensor(pool: pool))
       if let report { try weights.write(into: report) }
+      try log.checkUnchanged()
       try Task.checkCancellation()
       try publication.publish()
       try report?.publish()

@@ -22,6 +22,8 @@ public struct FusionPlan: Sendable {
   let steps: [FusionStep]
   /// Each input's tensor, for the tensors that hold no learned values.
   let carried: [[StoredTensor?]]
+  /// The input files that were opened.
+  let log: InputLog
 
   /// The input that decides names, order and files.
   var reference: ModelSource { inputs[0] }
@@ -65,15 +67,20 @@ public struct FusionPlan: Sendable {
     let method = try recipe.method.method()
     try Self.check(recipe, method: method)
     self.recipe = recipe
+    let log = other?.log ?? InputLog.current ?? InputLog()
+    self.log = log
     if let other {
       (inputs, steps) = (other.inputs, other.steps)
     } else {
-      (inputs, steps) = try InputOpening.open(recipe)
+      (inputs, steps) = try log.noting { () throws(EmbedFuseError) in try InputOpening.open(recipe) }
     }
+    let inputs = inputs
     let space = recipe.method.description.mergeSpace
     let readsBase =
       recipe.base != nil && (space != .weights || method.needsBase || recipe.nonFinite == .base)
-    let alignment = try InputAlignment(recipe: recipe, inputs: inputs)
+    let alignment = try log.noting { () throws(EmbedFuseError) in
+      try InputAlignment(recipe: recipe, inputs: inputs)
+    }
     notes = selected + alignment.notes + recipe.rulesWithoutTensors(among: alignment.rows)
     carried = alignment.rows.filter { !$0.sources[0]!.info.elementType.isFusable }.map(\.sources)
     let assembly = TensorAssembly(recipe: recipe, rows: alignment.rows, method: method, readsBase: readsBase)

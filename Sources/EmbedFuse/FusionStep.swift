@@ -6,12 +6,19 @@ import TensorCore
 /// A fusion that stands among the inputs of another: its tensors are fused block by block when they are read, so that
 /// no intermediate file is needed. They are rounded to their type, as if they had been written.
 final class FusionStep: Sendable {
-  private let plan: FusionPlan
+  /// The name by which others take it.
+  let name: String
+  /// What it fuses.
+  let plan: FusionPlan
   /// The engine once its stages have been run.
   private let engine = Mutex<FusionEngine?>(nil)
+  /// The digests of the sources' blocks that have been read, by tensor and block.
+  private let digests: Mutex<[[[ContentDigest]]]>
 
-  init(_ plan: FusionPlan) {
+  init(_ plan: FusionPlan, name: String) {
     self.plan = plan
+    self.name = name
+    digests = Mutex(plan.tensors.map { Array(repeating: [], count: BlockGrid($0.info).count) })
   }
 
   /// The inputs that it reads from disk.
@@ -39,22 +46,48 @@ final class FusionStep: Sendable {
     return plan.reference.replacing(tensors: tensors, path: name)
   }
 
+  /// The output bytes of one block of a tensor. The digests of what it is made of are kept.
+  private func bytes(
+    ofBlock block: Int, in range: Range<Int>, of tensor: Int
+  ) throws(EmbedFuseError) -> [UInt8] {
+    guard let engine = engine.withLock({ $0 }) else {
+      throw EmbedFuseError(.internalError, "the step is read before it was prepared")
+    }
+    let isKnown = digests.withLock { !$0[tensor][block].isEmpty }
+    let (bytes, found) = try engine.bytes(ofBlock: range, of: tensor, digesting: !isKnown)
+    if !isKnown { digests.withLock { $0[tensor][block] = found } }
+    return bytes
+  }
+
+  /// The digest of a tensor that an output tensor is made of. What hasn't been read yet is read now.
+  func sourceDigest(of tensor: Int, source: Int) throws(EmbedFuseError) -> ContentDigest {
+    let stored = plan.tensors[tensor].sources[source].tensor
+    let grid = BlockGrid(stored.info)
+    var builder = TensorDigestBuilder(stored.info)
+    let known = digests.withLock { $0[tensor] }
+    var buffer: [UInt8] = []
+    for block in 0..<grid.count {
+      builder.set(
+        known[block].isEmpty
+          ? try stored.digest(ofBlock: grid[block], reading: &buffer) : known[block][source],
+        ofBlock: block)
+    }
+    return builder.finish()
+  }
+
   /// One fused tensor.
   private struct Storage: TensorStorage {
     let step: FusionStep
     let tensor: Int
 
     func read(_ range: Range<Int>, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
-      guard let engine = step.engine.withLock({ $0 }) else {
-        throw EmbedFuseError(.internalError, "the step is read before it was prepared")
-      }
       let info = step.plan.tensors[tensor].info
       let grid = BlockGrid(info)
       var block = grid.index(startingAt: range.lowerBound)
       if block >= grid.count || grid[block].lowerBound > range.lowerBound { block -= 1 }
       var written = 0
       while block < grid.count, grid[block].lowerBound < range.upperBound {
-        let made = try engine.bytes(ofBlock: grid[block], of: tensor)
+        let made = try step.bytes(ofBlock: block, in: grid[block], of: tensor)
         let wanted = grid[block].clamped(to: range)
         let first = info.elementType.byteCount(ofElements: wanted.lowerBound - grid[block].lowerBound)
         for i in 0..<info.elementType.byteCount(ofElements: wanted.count) {
@@ -74,8 +107,10 @@ extension FusionEngine {
     for group in groups(of: Array(0..<tensorCount)) { try await runStages(of: group) }
   }
 
-  /// The output bytes of one block of a tensor.
-  func bytes(ofBlock range: Range<Int>, of tensor: Int) throws(EmbedFuseError) -> [UInt8] {
+  /// The output bytes of one block of a tensor and, if asked for, the digests of its sources' blocks.
+  func bytes(
+    ofBlock range: Range<Int>, of tensor: Int, digesting: Bool
+  ) throws(EmbedFuseError) -> (bytes: [UInt8], digests: [ContentDigest]) {
     var worker = takeWorker()
     defer { shelf.put(worker) }
     let planned = variants[0].tensors[tensor]
@@ -83,6 +118,7 @@ extension FusionEngine {
     if worker.outputs[0].count < size { worker.outputs[0] = Array(repeating: 0, count: size) }
     try worker.read(range, of: sources(of: tensor))
     _ = try fill(range, of: planned, variant: 0, tensor: tensor, at: 0, with: &worker)
-    return Array(worker.outputs[0][..<size])
+    let digests = digesting ? worker.digests(over: range.count, of: sources(of: tensor)) : []
+    return (Array(worker.outputs[0][..<size]), digests)
   }
 }

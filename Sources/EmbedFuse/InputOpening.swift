@@ -48,7 +48,7 @@ struct InputOpening {
       // Random numbers of a step are none of those that the fusions after it draw for the same tensors.
       for byte in name.utf8 { inner.method.seed = (inner.method.seed ^ UInt64(byte)) &* 0x100_0000_01B3 &+ 1 }
       inner.opening = recipe.opening
-      let step = FusionStep(try FusionPlan(inner))
+      let step = FusionStep(try FusionPlan(inner), name: name)
       steps.append(step)
       return step.source(named: name)
     }

@@ -78,36 +78,29 @@ struct OutputManifest: Sendable {
   let listedFiles: Set<String>
 
   /// The manifest of a fusion.
-  init(_ manifest: FusionManifest) {
-    file = Array(manifest.json.prettyText.utf8)
-    text = manifest.json.compactText
-    listedFiles = Self.listedFiles(manifest.json)
-  }
+  init(_ manifest: FusionManifest) { self.init(manifest.json) }
 
   /// The text with spaces behind it, as long as another whose numbers have more digits.
   func text(filling room: Int) -> String {
     text + String(repeating: " ", count: max(0, room - text.utf8.count))
   }
 
-  private static func listedFiles(_ json: JSON) -> Set<String> {
-    Set(json["output"]?["files"]?.objectValue?.keys ?? [])
+  /// The manifest of another output of the same tensors. In one that has no place for other files it speaks of none.
+  init(_ bytes: [UInt8], path: String, for kind: OutputKind, writing: JSON) throws(EmbedFuseError) {
+    let manifest = try FusionManifest(bytes, path: FilePath.join(path, CompanionFiles.manifest))
+    var object = manifest.json.objectValue ?? [:]
+    object["writing"] = writing
+    if !kind.holdsFiles, var output = object["output"]?.objectValue {
+      output["files"] = .object(JSON.Object())
+      object["output"] = .object(output)
+    }
+    self.init(FusionManifest.sealed(object))
   }
 
-  /// A manifest as it was read from another output. In one that has no place for other files it speaks of none.
-  init(_ bytes: [UInt8], path: String, for kind: OutputKind) throws(EmbedFuseError) {
-    let json = try JSON.parse(bytes.span, path: FilePath.join(path, "embedfuse.json"))
-    guard !kind.holdsFiles, var manifest = json.objectValue, var output = manifest["output"]?.objectValue
-    else {
-      file = bytes
-      text = json.compactText
-      listedFiles = Self.listedFiles(json)
-      return
-    }
-    output["files"] = .object(JSON.Object())
-    manifest["output"] = .object(output)
-    file = Array(JSON.object(manifest).prettyText.utf8)
-    text = JSON.object(manifest).compactText
-    listedFiles = []
+  private init(_ json: JSON) {
+    file = Array(json.prettyText.utf8)
+    text = json.compactText
+    listedFiles = Set(json["output"]?["files"]?.objectValue?.keys ?? [])
   }
 }
 

@@ -48,6 +48,21 @@ extension OutputOptions {
 }
 
 extension OutputOptions {
+  /// What of it decides the bytes of an output's files, for its manifest.
+  func json(for kind: OutputKind) -> JSON {
+    switch kind {
+    case .directory: ["max_shard_size": .number(maximumShardBytes)]
+    case .hdf5:
+      [
+        "compression_level": compressionLevel.map { .number($0) } ?? .null,
+        "relative_to": relativeTo.map { .string(FusionManifest.portable($0)) } ?? .null,
+      ]
+    case .safetensors, .numpy, .gguf: [:]
+    }
+  }
+}
+
+extension OutputOptions {
   /// The checkpoint to which outputs of these paths are stored; nil to store values.
   ///
   /// - Throws: usage if one of them can't be stored so, cannot create if one would replace that checkpoint; what

@@ -92,9 +92,11 @@ public struct PartAssembly: Sendable {
       }
     }
     let findings = fusion.findings(byShard)
-    let manifest = FusionManifest(plan, digests: .init(plan, findings: findings), files: files)
     var outputOptions = options
     outputOptions.maximumShardBytes = records[0].maximumShardBytes
+    let manifest = try FusionManifest(
+      plan, digests: .init(plan, findings: findings), files: files,
+      writing: outputOptions.json(for: .directory))
     let output = try FusionOutput(
       OutputContents(plan), publication: publication, options: outputOptions, deltaBase: nil,
       workers: pool.width, manifest: nil, shards: [])

@@ -72,11 +72,9 @@ extension Recipe {
   /// Reads the recipe of a manifest.
   ///
   /// - Throws: `EmbedFuseError` (bad data) if the manifest isn't of a known form.
-  init(manifest json: JSON, path: String) throws(EmbedFuseError) {
+  init(manifest: FusionManifest, path: String) throws(EmbedFuseError) {
     let unknown = EmbedFuseError(.badData, "its manifest holds no recipe of a known form", path: path)
-    guard json["manifest"]?.intValue == FusionManifest.version, let recipe = json["recipe"] else {
-      throw unknown
-    }
+    guard let recipe = manifest.json["recipe"] else { throw unknown }
     try self.init(json: recipe, unknown: unknown)
   }
 

@@ -26,7 +26,7 @@ public struct Verification: Sendable {
   }
 
   private let source: ModelSource
-  private let manifest: JSON
+  private let manifest: FusionManifest
   private let options: OpeningOptions
 
   /// Opens a fused checkpoint and its manifest.
@@ -36,22 +36,29 @@ public struct Verification: Sendable {
   public init(of path: String, options: OpeningOptions = OpeningOptions()) throws(EmbedFuseError) {
     self.options = options
     source = try ModelSource.open(path, options: options)
-    guard let bytes = try source.manifest() else {
-      throw EmbedFuseError(
-        .missingInput, "has no manifest, so there is nothing to check it against", path: path,
-        remedy: "verify checks what embedfuse has written")
-    }
-    manifest = try JSON.parse(bytes.span, path: FilePath.join(path, "embedfuse.json"))
+    manifest = try FusionManifest(in: source)
+  }
+
+  /// A fused checkpoint that was opened with these options.
+  init(_ source: ModelSource, manifest: FusionManifest, options: OpeningOptions) {
+    self.source = source
+    self.manifest = manifest
+    self.options = options
   }
 
   /// Checks tensors and files, and with `rerun` fuses again from the inputs without writing anything.
   ///
+  /// - Parameters:
+  ///   - inputs: where the inputs are, in the order of the manifest; empty to look for them by the manifest's names,
+  ///     from here and from the output's folder.
+  ///   - threads: the workers; nil for one a core.
   /// - Throws: `EmbedFuseError` (bad data) listing all that differs.
-  public func run(rerun: Bool = false, threads: Int? = nil) async throws -> Report {
+  public func run(rerun: Bool = false, inputs: [String] = [], threads: Int? = nil) async throws -> Report {
     let pool = WorkerPool(width: OutputOptions(threads: threads).workers)
     var problems: [String] = []
-    guard let expected = manifest["output"]?["tensors"]?.objectValue?.members,
-      let files = manifest["output"]?["files"]?.objectValue?.members
+    let output = manifest.json["output"]
+    guard let expected = output?["tensors"]?.objectValue?.members,
+      let files = output?["files"]?.objectValue?.members
     else {
       throw EmbedFuseError(.badData, "its manifest doesn't describe an output", path: source.path)
     }
@@ -69,13 +76,14 @@ public struct Verification: Sendable {
     problems += digests.keys.filter { !known.contains($0) }.sorted().map {
       "tensor \($0.printable) was added"
     }
+    problems += metadataProblems(output?["metadata"]?.objectValue?.members ?? [])
     problems += try fileProblems(files)
     let whole = ContentDigest.of(tensors: digests.map { ($0.key, $0.value) }).description
-    if problems.isEmpty, manifest["output"]?["digest"]?.stringValue != whole {
+    if problems.isEmpty, output?["digest"]?.stringValue != whole {
       problems.append("the manifest contradicts itself: its digest of the whole is another than its tensors'")
     }
     try fail(problems, "is not what its manifest says", remedy: "copy it again, or fuse again")
-    if rerun { try await runAgain(pool: pool) }
+    if rerun { try await runAgain(inputs: inputs, pool: pool) }
     return Report(
       tensorCount: expected.count, fileCount: files.count, relativeTo: source.relativeTo, reran: rerun)
   }
@@ -84,9 +92,16 @@ public struct Verification: Sendable {
     guard !problems.isEmpty else { return }
     throw EmbedFuseError(
       .badData,
-      "\(what):\n  " + problems.prefix(50).joined(separator: "\n  ")
-        + (problems.count > 50 ? "\n  and \(problems.count - 50) more" : ""), path: source.path,
-      remedy: remedy)
+      "\(what):" + problems.problemList, path: source.path, remedy: remedy)
+  }
+
+  /// Texts of the checkpoint that are otherwise. Formats that have no such texts lack them.
+  private func metadataProblems(_ expected: [JSON.Object.Member]) -> [String] {
+    guard source.format == .safetensors || source.format == .hdf5 else { return [] }
+    return expected.compactMap { member in
+      source.metadata[member.key] == member.value.stringValue
+        ? nil : "the metadata \(member.key.printable) is otherwise"
+    }
   }
 
   private func fileProblems(_ files: [JSON.Object.Member]) throws(EmbedFuseError) -> [String] {
@@ -104,30 +119,18 @@ public struct Verification: Sendable {
   }
 
   /// Fuses again and compares the digests of inputs, weights and output.
-  private func runAgain(pool: WorkerPool) async throws {
-    var recipe = try Recipe(manifest: manifest, path: source.path)
-    let key = recipe.opening.stateDictKey
-    recipe.opening = options
-    recipe.opening.stateDictKey = options.stateDictKey ?? key
-    let plan = try FusionPlan(recipe)
+  private func runAgain(inputs: [String], pool: WorkerPool) async throws {
+    let plan = try FusionPlan(
+      Recipe(
+        repeating: manifest, inputs: inputs, in: [FilePath.folder(of: source.path)], options: options))
     var engine = try await plan.engine(pool: pool, progress: FusionProgress())
     let findings = try await engine.fuse(into: [DigestingWriter(tensors: plan.tensors.map(\.info))])[0]
-    let digests = FusionManifest.Digests(plan, findings: findings)
-    var problems: [String] = []
-    for (entry, digest) in zip(manifest["inputs"]?.arrayValue ?? [], digests.inputs)
-    where entry["digest"]?.stringValue != digest?.description {
-      problems.append("the input \((entry["path"]?.stringValue ?? "").printable) has changed since")
-    }
-    for (tensor, digest) in zip(plan.tensors, digests.tensors) {
-      let expected = manifest["output"]?["tensors"]?[tensor.info.name]?["digest"]?.stringValue
-      if expected != digest.description {
-        problems.append("tensor \(tensor.info.name.printable) comes out differently")
-      }
-    }
-    if problems.isEmpty, manifest["weights_digest"]?.stringValue != digests.weights.description {
-      problems.append("the weights come out differently")
-    }
-    try fail(problems, "fusing again gives something else", remedy: "use the inputs that it was made from")
+    let again = try FusionManifest(
+      plan, digests: FusionDigests(plan, findings: findings), files: [], writing: .null)
+    try fail(
+      FusionManifest.changedInputs(again.json.objectValue ?? [:], since: manifest)
+        + again.changedOutput(since: manifest),
+      "fusing again gives something else", remedy: "use the inputs that it was made from")
   }
 }
 

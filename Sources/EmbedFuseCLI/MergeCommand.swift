@@ -37,6 +37,8 @@ struct MergeCommand: AsyncParsableCommand {
   )
   var resume = false
 
+  @OptionGroup(title: "What it depends on") var dependencies: DependencyArguments
+
   func validate() throws {
     try writing.validate(outputs: output.map { [$0] } ?? [])
   }
@@ -47,15 +49,30 @@ struct MergeCommand: AsyncParsableCommand {
     let part = try part.map { text throws(EmbedFuseError) in try OutputPart(text) }
     let clock = ContinuousClock()
     let start = clock.now
-    let request = try recipe.request()
+    let log = InputLog()
+    let pins = try dependencies.manifests()
+    let request = try log.noting { () throws(EmbedFuseError) in try recipe.request(lockedTo: pins) }
     let paths = try outputPaths(of: request)
     if !writing.quiet { for warning in request.warnings { Console.error("warning: \(warning)") } }
     if let part { return try await make(part, of: request, at: paths, options) }
     let results = try await Interruption.cancelling { [options] in
-      try await ProgressLine.showing(writing.showsProgress) { progress in
-        let plans = try FusionPlan.plans(for: request.outputs.map(\.recipe))
-        return try await FusionPlan.run(plans, to: paths, options: options, progress: progress)
+      try await InputLog.$current.withValue(log) {
+        try await ProgressLine.showing(writing.showsProgress) { progress in
+          var work = Work(
+            plans: try FusionPlan.plans(for: request.outputs.map(\.recipe)), paths: paths, pins: pins)
+          if dependencies.ifChanged {
+            work = try await work.changed(options: options) { line in
+              if !writing.quiet { Console.error(line) }
+            }
+          }
+          guard !work.plans.isEmpty else { return [FusionResult]() }
+          return try await FusionPlan.run(
+            work.plans, to: work.paths, lockedTo: work.pins, options: options, progress: progress)
+        }
       }
+    }
+    if let path = dependencies.depfile {
+      try DependencyFile(targets: paths, inputs: log.paths).write(to: path)
     }
     let seconds = (clock.now - start) / .seconds(1)
     if writing.json {
@@ -70,6 +87,12 @@ struct MergeCommand: AsyncParsableCommand {
   private func make(
     _ part: OutputPart, of request: RecipeFile, at paths: [String], _ options: OutputOptions
   ) async throws {
+    guard dependencies.locked.isEmpty, !dependencies.ifChanged, dependencies.depfile == nil else {
+      throw EmbedFuseError(
+        .usage, "--locked, --if-changed and --depfile are for whole outputs, but --part is given",
+        remedy:
+          "leave them out; a part that is there and intact isn't made again, and `verify` checks the whole")
+    }
     guard paths.count == 1 else {
       throw EmbedFuseError(
         .usage, "--part is given, but the recipe writes \(paths.count) outputs",
@@ -108,6 +131,57 @@ struct MergeCommand: AsyncParsableCommand {
       }
       return path
     }
+  }
+}
+
+/// The fusions that a merge has to make.
+private struct Work {
+  /// The fusions.
+  var plans: [FusionPlan]
+  /// Where each goes.
+  var paths: [String]
+  /// The manifest that each is held to; none to hold them to nothing.
+  var pins: [FusionManifest]
+
+  /// Those whose output isn't what they would make. A line about each is told.
+  func changed(options: OutputOptions, telling tell: (String) -> Void) async throws -> Work {
+    var rest = Work(plans: [], paths: [], pins: [])
+    for (index, plan) in plans.enumerated() {
+      guard let reason = try await plan.reasonToFuse(to: paths[index], options: options) else {
+        tell("\(paths[index].printable): nothing changed since it was made")
+        continue
+      }
+      tell("\(paths[index].printable): is made, since \(reason)")
+      rest.plans.append(plan)
+      rest.paths.append(paths[index])
+      if !pins.isEmpty { rest.pins.append(pins[index]) }
+    }
+    return rest
+  }
+}
+
+/// The arguments of `merge` about what an output depends on.
+struct DependencyArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Publish only what this manifest (or the one in this output) describes, from the same inputs.",
+      discussion:
+        "Without other settings its recipe is taken. For several outputs, one for each in the recipe's order.",
+      valueName: "manifest"))
+  var locked: [String] = []
+
+  @Flag(
+    name: .customLong("if-changed"),
+    help: "Do nothing if the output is intact and recipe, inputs and version are those that it was made from."
+  )
+  var ifChanged = false
+
+  @Option(help: "Write what the output was made from as a rule for make.")
+  var depfile: String?
+
+  /// The manifests named by `--locked`.
+  func manifests() throws -> [FusionManifest] {
+    try locked.map { path throws(EmbedFuseError) in try FusionManifest(of: path) }
   }
 }
 

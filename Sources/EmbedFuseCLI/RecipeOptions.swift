@@ -11,7 +11,7 @@ struct RecipeOptions: ParsableArguments {
 
   @Argument(
     help: "The fine-tuned checkpoints: model directories or checkpoint files; or one recipe, a .yaml file.")
-  var models: [String]
+  var models: [String] = []
 
   @Option(
     help: ArgumentHelp(
@@ -93,9 +93,31 @@ struct RecipeOptions: ParsableArguments {
   @Flag(help: "Warn of keys that a recipe shouldn't have, instead of refusing it.")
   var lenient = false
 
-  /// What these arguments ask for: fusions of the same inputs, which a recipe file may give paths.
-  func request() throws -> RecipeFile {
-    guard let path = models.first, path.hasSuffix(".yaml") || path.hasSuffix(".yml") else {
+  /// True if the first path is a recipe.
+  private var isRecipeFile: Bool {
+    models.first.map { $0.hasSuffix(".yaml") || $0.hasSuffix(".yml") } ?? false
+  }
+
+  /// True if something is said about how to fuse, besides the inputs.
+  private var hasSettings: Bool {
+    method != nil || granularity != nil || magnitude != nil || power != nil || balance != nil
+      || lambda != nil || weights != nil || !settings.isEmpty || seed != nil || compat != nil || dtype != nil
+      || missing != nil || nonFinite != nil || configFrom != nil || select != nil
+  }
+
+  /// What these arguments ask for: fusions of the same inputs, which a recipe file may give paths. Held to a manifest,
+  /// they may leave out settings, and inputs that are where the manifest names them.
+  func request(lockedTo pins: [FusionManifest] = []) throws(EmbedFuseError) -> RecipeFile {
+    guard !models.isEmpty || !pins.isEmpty else {
+      throw EmbedFuseError(
+        .usage, "there is nothing to fuse", remedy: "name at least one fine-tuned checkpoint, or a recipe")
+    }
+    if pins.count == 1, !isRecipeFile, !hasSettings {
+      return RecipeFile(
+        try Recipe(
+          repeating: pins[0], inputs: (base.map { [$0] } ?? []) + models + fisher, options: opening.options))
+    }
+    guard isRecipeFile, let path = models.first else {
       guard !lenient else { throw EmbedFuseError(.usage, "--lenient is for recipe files") }
       var recipe = try recipe()
       recipe.opening = opening.options
@@ -127,7 +149,7 @@ struct RecipeOptions: ParsableArguments {
   }
 
   /// The recipe that these arguments spell.
-  private func recipe() throws -> Recipe {
+  private func recipe() throws(EmbedFuseError) -> Recipe {
     let inputs = (base.map { [$0] } ?? []) + models
     var source: Int?
     if let configFrom {
@@ -154,7 +176,7 @@ struct RecipeOptions: ParsableArguments {
   }
 
   /// The method with what all models share, and what each has of its own.
-  private func methodSettings() throws -> (MethodSettings, [[String: TensorValue]]) {
+  private func methodSettings() throws(EmbedFuseError) -> (MethodSettings, [[String: TensorValue]]) {
     let type = try MethodSettings(named: method ?? "delta-guided").type
     var shared: [String: TensorValue] = [:]
     var ofModels: [[String: TensorValue]] = []

@@ -9,6 +9,13 @@ struct VerifyCommand: AsyncParsableCommand {
   @Argument(help: "A fused checkpoint: directory, .safetensors or .h5.")
   var path: String
 
+  @Argument(
+    help: ArgumentHelp(
+      "For --rerun: where the inputs are, all of them in the order of the manifest.",
+      discussion: "Without them they are looked for by the manifest's names, from here and beside the output."
+    ))
+  var inputs: [String] = []
+
   @OptionGroup var opening: OpeningArguments
 
   @Flag(help: "Fuse again from the inputs that the manifest names, writing nothing, and compare.")
@@ -23,10 +30,19 @@ struct VerifyCommand: AsyncParsableCommand {
   @Flag(help: "Print the result as JSON.")
   var json = false
 
+  func validate() throws {
+    guard inputs.isEmpty || rerun else {
+      throw ValidationError("inputs are read only by --rerun")
+    }
+  }
+
   func run() async throws {
-    let (path, threads, rerun, options) = (path, threads, rerun, opening.options)
+    let (inputs, path, threads, rerun, options) = (
+      inputs, path, threads, rerun, opening.options
+    )
     let report = try await Interruption.cancelling {
-      try await Verification(of: path, options: options).run(rerun: rerun, threads: threads)
+      try await Verification(of: path, options: options).run(
+        rerun: rerun, inputs: inputs, threads: threads)
     }
     if json {
       Console.print(report.json.prettyText)

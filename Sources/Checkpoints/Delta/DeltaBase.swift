@@ -75,9 +75,9 @@ final class DeltaEncoder: Sendable {
 
 extension StoredTensor {
   /// The digest of a block, whose bytes stand at the front of `buffer` afterwards.
-  func digest(ofBlock range: Range<Int>, reading buffer: inout [UInt8]) throws(EmbedFuseError)
-    -> ContentDigest
-  {
+  public func digest(
+    ofBlock range: Range<Int>, reading buffer: inout [UInt8]
+  ) throws(EmbedFuseError) -> ContentDigest {
     let size = info.elementType.byteCount(ofElements: range.count)
     if buffer.count < size { buffer = Array(repeating: 0, count: size) }
     var span = buffer.mutableSpan

@@ -15,6 +15,9 @@ public struct ContentDigest: Sendable, Hashable {
     self.low = low
   }
 
+  /// What stands for a digest that isn't known yet.
+  public static let zero = ContentDigest(high: 0, low: 0)
+
   /// The digest of bytes.
   public static func of(_ bytes: Span<UInt8>) -> ContentDigest {
     let hash = unsafe bytes.withUnsafeBufferPointer { unsafe cxxhash_digest($0.baseAddress, $0.count) }

@@ -39,6 +39,14 @@ public final class InputFile: Sendable {
     }
     self.descriptor = descriptor
     byteCount = Int(info.st_size)
+    InputLog.current?.note(self, FileIdentity(info))
+  }
+
+  /// Which file it is and in which state now; nil if the system can't say.
+  var identity: FileIdentity? {
+    var info = stat()
+    guard unsafe fstat(descriptor, &info) == 0 else { return nil }
+    return FileIdentity(info)
   }
 
   deinit {
