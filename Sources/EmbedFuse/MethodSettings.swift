@@ -135,7 +135,9 @@ public struct MethodSettings: Sendable {
   /// Every parameter that the whole recipe shares with its value, in the order in which they are documented.
   public var parameterValues: [(name: String, value: String)] {
     description.parameters.compactMap { parameter in
-      if let value = values[parameter.name] { return (parameter.name, value.text) }
+      if let value = values[parameter.name] {
+        return (parameter.name, value.constant.map(parameter.canonical) ?? value.text)
+      }
       guard parameter.scope != .model, let standard = parameter.standard else { return nil }
       return (parameter.name, parameter.canonical(standard))
     }
@@ -156,10 +158,10 @@ public struct MethodSettings: Sendable {
 }
 
 extension Parameter {
-  /// A value as this version writes it: numbers as numbers.
+  /// A value as this version writes it: numbers as manifests have them, however they were spelled.
   func canonical(_ text: String) -> String {
     switch domain {
-    case .number, .numberOr: Double(text).map { String($0) } ?? text
+    case .number, .numberOr: Double(text).map { $0.isFinite ? JSON.number($0).compactText : text } ?? text
     default: text
     }
   }
