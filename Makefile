@@ -30,14 +30,33 @@ lint: ## Check format, imports and house rules
 	Scripts/check-sources --self-test
 	Scripts/check-sources
 
-bench: build .build-venv/ready ## Race the command against other ways to average; prints Markdown
-	.build-venv/bin/python Benchmarks/run.py --embedfuse $(RELEASE) $(FLAGS)
+# DATA is where the checkpoints are or will be generated (16 GB), PEERS a Python that has the packages of
+# Benchmarks/requirements.txt, or some of them: what is lacking is left out. `make bench-peers` makes one that has all.
+DATA ?= .build-bench
+PEERS ?= $(firstword $(wildcard .build-venv-peers/bin/python) .build-venv/bin/python)
+BENCH_READY := build $(if $(filter .build-venv/%,$(PEERS)),.build-venv/ready)
+# A section of docs/benchmarks.md, and the command that prints it.
+SECTION = $(PYTHON) Benchmarks/insert.py $(1)
+RACE = $(PEERS) -B Benchmarks/$(1).py --embedfuse $(RELEASE)
+MERGEKIT_METHODS := linear,task_arithmetic,ties,sce
+.PHONY: bench-families bench-growth bench-startup bench-peers
 
-# MERGEKIT names a mergekit-pytorch 0.1.5 that is there already.
-bench-methods: build .build-venv/ready $(if $(MERGEKIT),,.build-venv-mergekit/ready) ## Race every method against mergekit (downloads torch)
-	@test -e .build-bench/complete || { mkdir -p .build-bench && .build-venv/bin/python Benchmarks/run.py --generate .build-bench; }
-	.build-venv/bin/python Benchmarks/methods.py --embedfuse $(RELEASE) --data .build-bench/bert-f32 \
-	  --mergekit $(or $(MERGEKIT),.build-venv-mergekit/bin/mergekit-pytorch) $(FLAGS)
+bench: bench-families bench-growth bench-startup bench-kernels ## Race the command against its peers; writes docs/benchmarks.md [FLAGS=--quick]
+	$(call SECTION,mergekit) $(call RACE,methods) --data $(DATA) --only $(MERGEKIT_METHODS) --rounds 2 $(FLAGS)
+
+bench-families: $(BENCH_READY)
+	$(call SECTION,families) $(call RACE,families) --data $(DATA) $(FLAGS)
+
+bench-growth: $(BENCH_READY)
+	$(call SECTION,growth) $(call RACE,growth) --data $(DATA) $(FLAGS)
+
+bench-startup: build
+	$(call SECTION,startup) $(PYTHON) -B Benchmarks/startup.py --embedfuse $(RELEASE)
+
+bench-methods: $(BENCH_READY) ## Race every method against mergekit, if the peers' Python has it
+	$(call SECTION,methods) $(call RACE,methods) --data $(DATA) $(FLAGS)
+
+bench-peers: .build-venv-peers/ready ## Install the benchmarks' peers (downloads torch)
 
 KERNELS := Benchmarks/.build/release/kernels
 .PHONY: kernels bench-kernels bench-instructions
@@ -45,9 +64,9 @@ kernels: setup
 	$(SWIFT) build -c release --static-swift-stdlib --package-path Benchmarks -Xswiftc -enable-testing \
 	  -Xlinker --strip-debug --product kernels
 
-bench-kernels: kernels ## Rates of the inner loops beside memcpy, in every instruction set; prints Markdown
-	$(KERNELS)
-	@echo && $(KERNELS) --accumulators
+bench-kernels: kernels ## Rates of the inner loops beside memcpy, in every instruction set
+	$(call SECTION,kernels) $(KERNELS)
+	$(call SECTION,accumulators) $(KERNELS) --accumulators
 
 bench-instructions: kernels ## Count the inner loops' instructions (needs valgrind); fails above the thresholds
 	$(PYTHON) Benchmarks/instructions.py $(KERNELS) $(FLAGS)
@@ -70,8 +89,8 @@ fuse: build ## Fuse your own: BASE=DIR MODELS="A B" OUT=PATH [METHOD=NAME] [FLAG
 # The environments of the checks that need Python, remade when their pinned packages change.
 .build-venv/ready: Scripts/interop/requirements.txt
 .build-venv-st/ready: Scripts/interop/requirements-st.txt
-.build-venv-mergekit/ready: Benchmarks/requirements-mergekit.txt
-.build-venv/ready .build-venv-st/ready .build-venv-mergekit/ready:
+.build-venv-peers/ready: Benchmarks/requirements.txt
+.build-venv/ready .build-venv-st/ready .build-venv-peers/ready:
 	@Scripts/setup $(PYTHON)
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
@@ -84,4 +103,4 @@ install: build ## Install command, completions and Makefile rule under PREFIX (D
 	@Scripts/install-documentation $(RELEASE) $(DESTDIR)$(PREFIX)/share
 
 clean: ## Remove what was built (the benchmark's checkpoints too)
-	rm -rf .build .build-manual .build-demo .build-interop .build-bench .build-venv .build-venv-st .build-venv-mergekit
+	rm -rf .build .build-manual .build-demo .build-interop .build-bench .build-venv .build-venv-st .build-venv-peers Benchmarks/.build

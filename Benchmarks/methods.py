@@ -1,22 +1,20 @@
 """Races every method of embedfuse against mergekit-pytorch on the same recipe, and prints the result as Markdown.
 
-use: methods.py --embedfuse PATH --mergekit PATH --data DIR [--rounds 3] [--only ties,sce]
+use: methods.py --embedfuse PATH [--data DIR] [--rounds 3] [--only ties,sce] [--quick]
 
-DIR holds a base and four fine-tunes, as run.py generates them (bert-f32/base ... ft4). For each method both programs run
-the same recipe alternately, a round after the other, on inputs in the page cache; each writes new files that are not
-flushed. Reported are median seconds, the median over the rounds of the ratio, and the peak resident memory. Methods that
-mergekit hasn't run alone.
+The inputs are families.py's base and four fine-tunes, bert-f32; mergekit-pytorch is the one beside the Python that runs this. For
+each method both programs run the same recipe alternately, a round after the other, on inputs in the page cache; each
+writes new files that are not flushed. Reported are median seconds, the median over the rounds of the ratio, and the peak
+resident memory. Methods that mergekit hasn't run alone. --quick leaves mergekit out.
 """
 
 import argparse
 import os
 import shutil
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
+
+from race import generate, median, memory, race, ratio
 
 # method: (models, base wanted, parameters of each model, parameters of all, known to mergekit)
 METHODS = {
@@ -72,56 +70,40 @@ def recipe(name, data):
     return "\n".join(lines) + "\n"
 
 
-def run(command):
-    """Seconds and peak resident megabytes, or the last line of what went wrong."""
-    subprocess.run(["sync"], check=True)
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    error = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    if status:
-        sys.exit(f"{' '.join(map(str, command))}:\n{error.decode()[-2000:]}")
-    return seconds, usage.ru_maxrss / 1024 * 1.024
+def row(name, runs):
+    cells = [f"`{name}`", f"{median(runs['embedfuse']):.2f}"]
+    theirs = runs.get("mergekit")
+    cells += [f"{median(theirs):.1f}", f"{ratio(theirs, runs['embedfuse']):.0f}"] if theirs else ["-", "-"]
+    cells += [f"{memory(runs['embedfuse']):.0f}", f"{memory(theirs):.0f}" if theirs else "-"]
+    return "| " + " | ".join(cells) + " |"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--embedfuse", type=Path, required=True)
-    parser.add_argument("--mergekit", type=Path, required=True, help="mergekit-pytorch of version 0.1.5")
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--embedfuse", type=os.path.abspath, default=".build/release/embedfuse")
+    parser.add_argument("--data", type=Path, default=Path(".build-bench"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", help="methods, separated by commas")
+    parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    data = arguments.data.resolve()
-    names = arguments.only.split(",") if arguments.only else list(METHODS)
-    work = Path(tempfile.mkdtemp(dir=data))
+    generate(arguments.data, ["bert-f32"])
+    data = arguments.data.resolve() / "bert-f32"
+    out = arguments.data.resolve() / "out"
+    out.mkdir(exist_ok=True)
+    mergekit = Path(sys.executable).parent / "mergekit-pytorch"
+    has_mergekit = mergekit.exists() and not arguments.quick
     print("| method | embedfuse, s | mergekit, s | times faster | embedfuse, MB | mergekit, MB |")
     print("|---|--:|--:|--:|--:|--:|", flush=True)
-    try:
-        for name in names:
-            path = work / "recipe.yaml"
-            path.write_text(recipe(name, data))
-            ours, theirs = [], []
-            for _ in range(arguments.rounds):
-                for output in (work / "ours.safetensors", work / "theirs"):
-                    shutil.rmtree(output, ignore_errors=True)
-                    output.unlink(missing_ok=True)
-                ours.append(run([arguments.embedfuse, "merge", path, "-o", work / "ours.safetensors", "--no-sync", "-q"]))
-                if METHODS[name][4]:
-                    theirs.append(run([arguments.mergekit, path, work / "theirs"]))
-            median = lambda values: statistics.median(values)
-            row = [f"`{name}`", f"{median([s for s, _ in ours]):.2f}"]
-            if theirs:
-                ratio = median([b[0] / a[0] for a, b in zip(ours, theirs)])
-                row += [f"{median([s for s, _ in theirs]):.1f}", f"{ratio:.0f}"]
-            else:
-                row += ["-", "-"]
-            row.append(f"{max(m for _, m in ours):.0f}")
-            row.append(f"{max(m for _, m in theirs):.0f}" if theirs else "-")
-            print("| " + " | ".join(row) + " |", flush=True)
-    finally:
-        shutil.rmtree(work)
+    for name in arguments.only.split(",") if arguments.only else METHODS:
+        path, ours = out / "recipe.yaml", out / "ours.safetensors"
+        path.write_text(recipe(name, data))
+        contestants = {"embedfuse": ([arguments.embedfuse, "merge", path, "-o", ours, "--no-sync", "-q"], ours)}
+        if has_mergekit and METHODS[name][4]:
+            contestants["mergekit"] = ([mergekit, path, out / "theirs"], out / "theirs")
+        print(row(name, race(contestants, arguments.rounds, warms_up=False)), flush=True)
+    shutil.rmtree(out)
+    if not has_mergekit:
+        print("\nmergekit is left out: " + ("--quick." if arguments.quick else "no mergekit-pytorch beside this Python."))
 
 
 if __name__ == "__main__":
