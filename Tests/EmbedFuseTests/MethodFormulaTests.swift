@@ -39,14 +39,14 @@ import Testing
       consensus(t, t.deltas, weights: weights, elects: false, normalize: true, lambda: 0.7)
     },
     Case(method: "ties", parameters: ["density": "0.3"], weights: weights) { t in
-      let kept = t.deltas.map { keeping(t.count - max(1, Int(0.3 * Double(t.count)))..<t.count, of: $0) }
+      let kept = t.keeping(t.count - max(1, Int(0.3 * Double(t.count)))..<t.count)
       return consensus(t, kept, weights: weights, elects: true, normalize: true)
     },
     Case(
       method: "ties",
       parameters: ["density": "0.6", "rescale": "true", "normalize": "false", "lambda": "1.5"]
     ) { t in
-      let kept = t.deltas.map { keeping(t.count - max(1, Int(0.6 * Double(t.count)))..<t.count, of: $0) }
+      let kept = t.keeping(t.count - max(1, Int(0.6 * Double(t.count)))..<t.count)
       return consensus(
         t, rescaled(kept, to: t.deltas), weights: [1, 1, 1], elects: true, normalize: false, lambda: 1.5)
     },
@@ -55,14 +55,14 @@ import Testing
     Case(method: "breadcrumbs", parameters: ["density": "0.5", "gamma": "0.1"], weights: weights) { t in
       let n = t.count
       let bottom = max(0, n - n / 2 - Int(0.1 * Double(n)))
-      let kept = t.deltas.map { keeping(bottom..<bottom + n / 2, of: $0) }
+      let kept = t.keeping(bottom..<bottom + n / 2)
       return consensus(t, kept, weights: weights, elects: false, normalize: false)
     },
     Case(method: "breadcrumbs_ties", parameters: ["density": "0.9", "gamma": "0.3", "rescale": "true"]) { t in
       let n = t.count
       let size = Int(0.9 * Double(n))
       let bottom = max(0, n - size - Int(0.3 * Double(n)))
-      let kept = t.deltas.map { keeping(bottom..<bottom + size, of: $0) }
+      let kept = t.keeping(bottom..<bottom + size)
       return consensus(t, rescaled(kept, to: t.deltas), weights: [1, 1, 1], elects: true, normalize: false)
     },
     Case(method: "sce") { sce($0, share: 1) },
@@ -157,26 +157,31 @@ import Testing
     }
   }
 
-  static func tensors(_ paths: [String]) throws -> [Tensor] {
-    let files = try paths.map { try TensorValues($0) }
+  /// The tensors of the base and the three models that every case fuses, or the first of them.
+  static let tensors: [Tensor] = {
+    let folder = try! TemporaryFolder()
+    let files = try! family(folder).map { try TensorValues($0) }
     return shapes.map { name, shape in
       Tensor(
         name: name, shape: shape.map { Int($0) }, base: files[0].doubles(name),
         models: files.dropFirst().map { $0.doubles(name) })
     }
+  }()
+
+  static func family(_ folder: TemporaryFolder) throws -> [String] {
+    try PropertyTests.family(folder, shapes: shapes, scale: 0.02, type: .f64)
   }
 
   @Test(arguments: cases) func followsItsFormula(_ test: Case) async throws {
     let folder = try TemporaryFolder()
-    let paths = Array(
-      try PropertyTests.family(folder, shapes: Self.shapes, scale: 0.02, type: .f64).prefix(1 + test.models))
+    let paths = try Self.family(folder).prefix(1 + test.models)
     let recipe = Recipe(
       base: test.usesBase ? paths[0] : nil, models: Array(paths.dropFirst()),
       method: try MethodSettings(named: test.method, parameters: test.parameters),
       weights: test.weights.map { TensorValue($0) })
     let found = try await PropertyTests.fuse(recipe, to: folder("out.safetensors"))
-    for tensor in try Self.tensors(paths) {
-      let expected = test.expected(tensor)
+    for tensor in Self.tensors {
+      let expected = test.expected(tensor.first(test.models))
       let values = found.doubles(tensor.name)
       let scale = expected.reduce(1e-300) { max($0, $1.isNaN ? 0 : abs($1)) }
       let wrong = zip(values, expected).enumerated().filter { _, pair in
@@ -191,12 +196,12 @@ import Testing
   /// No small step away from the geometric median lessens the sum of distances, and it is a mean of the models.
   @Test func theGeometricMedianIsTheNearestPoint() async throws {
     let folder = try TemporaryFolder()
-    let paths = try PropertyTests.family(folder, shapes: Self.shapes, scale: 0.02, type: .f64)
+    let paths = try Self.family(folder)
     let recipe = Recipe(
       models: Array(paths.dropFirst()), method: try MethodSettings(named: "geometric-median"),
       weights: [1, 1.5, 1])
     let found = try await PropertyTests.fuse(recipe, to: folder("out.safetensors"))
-    for tensor in try Self.tensors(paths) {
+    for tensor in Self.tensors {
       func distance(_ x: [Double]) -> Double {
         zip([1, 1.5, 1], tensor.models).reduce(0) { sum, pair in
           sum + pair.0 * Self.norm(zip(x, pair.1).map { $0 - $1 })

@@ -9,6 +9,8 @@ extension MethodFormulaTests {
     let base: [Double]
     let models: [[Double]]
     let deltas: [[Double]]
+    /// The places of each delta by size, the smallest first.
+    let orders: [[Int]]
     var count: Int { base.count }
     var rowLength: Int { shape.last ?? 1 }
 
@@ -17,7 +19,27 @@ extension MethodFormulaTests {
       self.shape = shape
       self.base = base
       self.models = models
-      deltas = models.map { model in zip(model, base).map { $0 - $1 } }
+      deltas = models.map { zip($0, base).map { $0 - $1 } }
+      orders = deltas.map { MethodFormulaTests.order($0.map(abs)) }
+    }
+
+    private init(_ whole: Tensor, models: Int) {
+      (name, shape, base) = (whole.name, whole.shape, whole.base)
+      self.models = Array(whole.models.prefix(models))
+      deltas = Array(whole.deltas.prefix(models))
+      orders = Array(whole.orders.prefix(models))
+    }
+
+    /// The same with the first of the models alone.
+    func first(_ models: Int) -> Tensor { Tensor(self, models: models) }
+
+    /// The deltas where their sizes are of these ranks, 0 elsewhere.
+    func keeping(_ ranks: Range<Int>) -> [[Double]] {
+      zip(deltas, orders).map { delta, order in
+        var kept = [Double](repeating: 0, count: count)
+        for index in order[ranks] { kept[index] = delta[index] }
+        return kept
+      }
     }
   }
 
@@ -28,12 +50,6 @@ extension MethodFormulaTests {
   /// Ranks by ascending key; of equal keys the lowest index is the greatest.
   static func order(_ keys: [Double]) -> [Int] {
     keys.indices.sorted { keys[$0] < keys[$1] || (keys[$0] == keys[$1] && $0 > $1) }
-  }
-
-  static func keeping(_ ranks: Range<Int>, of delta: [Double]) -> [Double] {
-    var kept = delta.map { _ in 0.0 }
-    for index in order(delta.map(abs))[ranks] { kept[index] = delta[index] }
-    return kept
   }
 
   static func consensus(

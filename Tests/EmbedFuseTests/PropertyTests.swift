@@ -5,8 +5,8 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// What holds for every fusion, whatever its numbers. Serialised, since the choice of kernels is the process's.
-@Suite(.serialized) struct PropertyTests {
+/// What holds for every fusion, whatever its numbers.
+@Suite struct PropertyTests {
   static let every: [DeltaGuided] = DeltaGuided.Granularity.allCases.flatMap { granularity in
     [
       DeltaGuided(granularity: granularity),
@@ -140,13 +140,10 @@ import Testing
       _ = try await Self.fuse(recipe, to: folder("out.safetensors"), options: options)
       outputs.append(try Self.bytes(folder("out.safetensors")))
     }
-    let best = InstructionSet.best
-    for set in InstructionSet.allCases {
-      InstructionSet.use(set)
+    try await onEveryInstructionSet { _ in
       _ = try await Self.fuse(recipe, to: folder("out.safetensors"))
       outputs.append(try Self.bytes(folder("out.safetensors")))
     }
-    InstructionSet.use(best)
     #expect(outputs.dropFirst().allSatisfy { $0 == outputs[0] })
   }
 

@@ -5,7 +5,7 @@ import Testing
 @testable import Kernels
 
 /// Combinations and sums, held to the scalar twin on every instruction set, at lengths around every boundary.
-@Suite(.serialized) struct CombinationTests {
+@Suite struct CombinationTests {
   static let lengths = Array(0...20) + [31, 67, 255, 256, 257, 1000]
 
   /// Values of a base and models, some elements of which are equal or did not move.
@@ -34,12 +34,12 @@ import Testing
   static func check(
     _ counts: [Int] = [2, 3, 5, 17], kernel: ([Double], TileLayout, inout [Double]) -> Void,
     twin: ([Double]) -> Double
-  ) {
+  ) async {
     for count in counts {
       for length in lengths {
         let (values, layout) = inputs(count, length, seed: UInt64(count * 1000 + length))
         let expected = layout.elements.map { twin(element($0, values, layout)).bitPattern }
-        ConversionTests.onEveryLevel {
+        await onEveryInstructionSet { _ in
           var target = [Double](repeating: 77, count: layout.stride)
           kernel(values, layout, &target)
           #expect(
@@ -54,8 +54,8 @@ import Testing
 
   static func settings(_ count: Int) -> [Double] { (0..<count).map { [0.7, 0, 1, 2.5][$0 % 4] } }
 
-  @Test(arguments: [3.0, 4, 1]) func meansAreTheTwins(divisor: Double) {
-    Self.check { values, layout, target in
+  @Test(arguments: [3.0, 4, 1]) func meansAreTheTwins(divisor: Double) async {
+    await Self.check { values, layout, target in
       var span = target.mutableSpan
       weightedMean(
         of: values.span, layout, coefficients: Self.settings(layout.inputCount), divisor: divisor, into: &span
@@ -67,8 +67,8 @@ import Testing
 
   @Test(arguments: [(1.0, true), (1.0, false), (-0.3, true)]) func deltasAreTheTwins(
     scale: Double, isMean: Bool
-  ) {
-    Self.check { values, layout, target in
+  ) async {
+    await Self.check { values, layout, target in
       var span = target.mutableSpan
       combineDeltas(
         of: values.span, layout, weights: Self.settings(layout.inputCount - 1), scale: scale, isMean: isMean,
@@ -80,8 +80,8 @@ import Testing
   }
 
   @Test(arguments: [0.5, 1, 2, 3, 7.5, -1, -2.5, 40], [1, 0.8])
-  func elementGranularityIsTheTwin(power: Double, lambda: Double) {
-    Self.check { values, layout, target in
+  func elementGranularityIsTheTwin(power: Double, lambda: Double) async {
+    await Self.check { values, layout, target in
       let models = layout.inputCount - 1
       var weights = [Double](repeating: 0, count: models * layout.elements.count)
       var weightSpan = weights.mutableSpan
@@ -105,7 +105,7 @@ import Testing
     }
   }
 
-  @Test func sumsRunInFixedLanes() {
+  @Test func sumsRunInFixedLanes() async {
     for count in [2, 3, 5] {
       for length in Self.lengths {
         let (values, layout) = Self.inputs(count, length, seed: UInt64(length))
@@ -125,7 +125,7 @@ import Testing
         }
         ScalarReference.add(base.map { $0 * $0 }, to: &sums, at: 2 * models * laneCount)
         ScalarReference.add(whole.map { $0 * $0 }, to: &norms, at: models * laneCount)
-        ConversionTests.onEveryLevel {
+        await onEveryInstructionSet { _ in
           var lanes = [Double](repeating: 0.25, count: sums.count)
           var span = lanes.mutableSpan
           addDeltaSums(of: values.span, layout, to: &span)

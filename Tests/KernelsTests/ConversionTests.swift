@@ -5,7 +5,7 @@ import Testing
 @testable import Kernels
 
 /// Widening and rounding, held to the scalar twin on every instruction set.
-@Suite(.serialized) struct ConversionTests {
+@Suite struct ConversionTests {
   static let types: [ElementType] = [
     .f64, .f32, .f16, .bf16, .f8E4M3, .f8E5M2, .f8E4M3FNUZ, .f8E5M2FNUZ,
   ]
@@ -42,20 +42,10 @@ import Testing
     return bits
   }
 
-  /// Runs a check on every instruction set that this machine has.
-  static func onEveryLevel(_ check: () throws -> Void) rethrows {
-    let best = InstructionSet.best
-    defer { InstructionSet.use(best) }
-    for set in InstructionSet.allCases {
-      InstructionSet.use(set)
-      try check()
-    }
-  }
-
-  @Test(arguments: narrow) func widensEveryPattern(type: ElementType) {
+  @Test(arguments: narrow) func widensEveryPattern(type: ElementType) async {
     let all = (0..<UInt64(1) << type.bitWidth).map { $0 }
     let expected = all.map { ScalarReference.widened($0, as: type) }
-    Self.onEveryLevel {
+    await onEveryInstructionSet { _ in
       let (values, found) = Self.widened(all, as: type)
       #expect(found)
       for (value, reference) in zip(values, expected) where value.bitPattern != reference.bitPattern {
@@ -72,10 +62,10 @@ import Testing
     }
   }
 
-  @Test(arguments: types) func tellsWhatIsNotFinite(type: ElementType) {
+  @Test(arguments: types) func tellsWhatIsNotFinite(type: ElementType) async {
     let nan = ScalarReference.narrowed(.nan, to: type)
     let finite = (0..<40).map { ScalarReference.narrowed(Double($0), to: type) }
-    Self.onEveryLevel {
+    await onEveryInstructionSet { _ in
       #expect(!Self.widened(finite, as: type).found)
       for place in [0, 7, 8, 31, 39] {
         var bits = finite
@@ -86,7 +76,7 @@ import Testing
   }
 
   /// Every value, every point half way between two neighbours, the binary64 values beside them, and specials.
-  @Test(arguments: narrow) func roundsToNearestTiesToEven(type: ElementType) {
+  @Test(arguments: narrow) func roundsToNearestTiesToEven(type: ElementType) async {
     let values = Set((0..<UInt64(1) << type.bitWidth).map { ScalarReference.widened($0, as: type) })
       .filter(\.isFinite).sorted()
     var probes: [Double] = [
@@ -104,7 +94,7 @@ import Testing
       probes += [low, half, half.nextUp, half.nextDown]
     }
     let expected = probes.map { ScalarReference.narrowed($0, to: type) }
-    Self.onEveryLevel {
+    await onEveryInstructionSet { _ in
       let bits = Self.narrowed(probes, to: type)
       let wrong = zip(zip(probes, bits), expected).first { $0.1 != $1 && !$0.0.isNaN }
       #expect(wrong == nil, "\(String(describing: wrong))")
@@ -112,19 +102,21 @@ import Testing
     }
   }
 
-  @Test(arguments: types) func roundsRandomPatterns(type: ElementType) {
+  @Test(arguments: types) func roundsRandomPatterns(type: ElementType) async {
     var generator = SeededGenerator(seed: 3)
     let probes =
       generator.patterns(20_000).map { Double(bitPattern: $0) }.filter { !$0.isNaN }
       + generator.normals(20_000)
     let expected = probes.map { ScalarReference.narrowed($0, to: type) }
-    Self.onEveryLevel { #expect(Self.narrowed(probes, to: type) == expected) }
+    await onEveryInstructionSet { _ in #expect(Self.narrowed(probes, to: type) == expected) }
   }
 
-  @Test(arguments: types) func whatWasWidenedComesBack(type: ElementType) {
+  @Test(arguments: types) func whatWasWidenedComesBack(type: ElementType) async {
     var generator = SeededGenerator(seed: 4)
     let mask: UInt64 = type.bitWidth == 64 ? .max : 1 << UInt64(type.bitWidth) - 1
     let bits = generator.patterns(70_000, mask: mask).filter { !ScalarReference.widened($0, as: type).isNaN }
-    Self.onEveryLevel { #expect(Self.narrowed(Self.widened(bits, as: type).values, to: type) == bits) }
+    await onEveryInstructionSet { _ in
+      #expect(Self.narrowed(Self.widened(bits, as: type).values, to: type) == bits)
+    }
   }
 }

@@ -4,9 +4,9 @@ import Testing
 @testable import Kernels
 
 /// The product of two thin matrices, held to the scalar twin on every instruction set.
-@Suite(.serialized) struct LowRankProductTests {
+@Suite struct LowRankProductTests {
   @Test(arguments: [1, 2, 3, 4, 5, 8, 17], [1, 7, 8, 255, 256, 257, 600])
-  func productsAreTheTwins(rank: Int, width: Int) {
+  func productsAreTheTwins(rank: Int, width: Int) async {
     var generator = SeededGenerator(seed: UInt64(rank * 1000 + width))
     let rows = 5
     let left = generator.normals(rows * rank)
@@ -25,7 +25,7 @@ import Testing
         }
       }
       #expect(!isStill || expected.map(\.bitPattern) == before.map(\.bitPattern))
-      ConversionTests.onEveryLevel {
+      await onEveryInstructionSet { _ in
         var target = before
         var span = target.mutableSpan
         addProduct(

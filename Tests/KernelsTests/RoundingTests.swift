@@ -5,7 +5,7 @@ import Testing
 @testable import Kernels
 
 /// The counts of what rounding did, held to the scalar twin on every instruction set.
-@Suite(.serialized) struct RoundingTests {
+@Suite struct RoundingTests {
   static func counts(_ values: [Double], base: [Double], as type: ElementType) -> RoundingCounts {
     func rounded(_ values: [Double]) -> [UInt8] {
       // At an odd address.
@@ -45,12 +45,12 @@ import Testing
     return (values, base)
   }
 
-  @Test(arguments: ConversionTests.types) func countsAreTheTwins(type: ElementType) {
+  @Test(arguments: ConversionTests.types) func countsAreTheTwins(type: ElementType) async {
     for length in CombinationTests.lengths + [4096] {
       let (values, base) = Self.samples(length, type, seed: UInt64(length) &* 31 &+ UInt64(type.bitWidth))
       let expected = Self.expected(values, base: base, as: type)
       let alone = Self.expected(values, base: nil, as: type)
-      ConversionTests.onEveryLevel {
+      await onEveryInstructionSet { _ in
         #expect(Self.counts(values, base: base, as: type) == expected, "\(length) elements")
         #expect(Self.counts(values, base: [], as: type) == alone, "\(length) elements")
       }

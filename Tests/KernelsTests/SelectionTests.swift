@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// The kernels of the methods that select elements, each held to one line of plain Swift, on every instruction set.
-@Suite(.serialized) struct SelectionTests {
+@Suite struct SelectionTests {
   /// Counts that meet every remainder of strips and lanes.
   static let counts = [0, 1, 7, 8, 9, 255, 256, 257, 1000]
 
@@ -26,11 +26,8 @@ import Testing
   }
 
   /// Runs a check on every instruction set that there is.
-  static func everywhere(_ body: (Int, [[Double]], TileLayout, [Double]) throws -> Void) rethrows {
-    let best = InstructionSet.best
-    defer { InstructionSet.use(best) }
-    for set in InstructionSet.allCases {
-      InstructionSet.use(set)
+  static func everywhere(_ body: (Int, [[Double]], TileLayout, [Double]) throws -> Void) async rethrows {
+    try await onEveryInstructionSet { _ in
       for count in counts {
         let inputs = inputs(count)
         // A stride that is longer than the rows, and rows that start within it.
@@ -49,8 +46,8 @@ import Testing
     a.map(\.bitPattern) == b.map(\.bitPattern)
   }
 
-  @Test func selectsDeltasBySize() {
-    Self.everywhere { count, x, layout, values in
+  @Test func selectsDeltasBySize() async {
+    await Self.everywhere { count, x, layout, values in
       var target = [Double](repeating: -1, count: count + 2)
       var span = target.mutableSpan
       selectDeltas(of: values.span, layout, input: 2, sizes: 0.5...1.5, into: &span, at: 1)
@@ -62,8 +59,8 @@ import Testing
     }
   }
 
-  @Test func keepsByRandomNumbers() {
-    Self.everywhere { count, x, _, _ in
+  @Test func keepsByRandomNumbers() async {
+    await Self.everywhere { count, x, _, _ in
       var values = x[1]
       var span = values.mutableSpan
       keepRandomly(&span, at: 0, count: count, key: 77, start: 1000, probability: 0.3)
@@ -86,9 +83,9 @@ import Testing
     Consensus(), Consensus(normalize: true, scale: 0.5), Consensus(elects: true),
     Consensus(elects: true, zeroSign: -1, normalize: true, scale: 2), Consensus(elects: true, zeroSign: 0),
   ])
-  func combinesWhatAgrees(consensus: Consensus) {
+  func combinesWhatAgrees(consensus: Consensus) async {
     let (weights, votes) = ([1.0, 2, 0.25], [1.0, 1, 1])
-    Self.everywhere { count, x, layout, values in
+    await Self.everywhere { count, x, layout, values in
       let deltas = (1...3).flatMap { k in zip(x[k], x[0]).map { $0 - $1 } }
       var target = [Double](repeating: 9, count: layout.stride)
       var span = target.mutableSpan
@@ -115,8 +112,8 @@ import Testing
     }
   }
 
-  @Test func sizesVariancesAndMagnitudes() {
-    Self.everywhere { count, x, layout, values in
+  @Test func sizesVariancesAndMagnitudes() async {
+    await Self.everywhere { count, x, layout, values in
       var target = [Double](repeating: 0, count: count)
       var span = target.mutableSpan
       deltaSizes(of: values.span, layout, input: 3, into: &span)
@@ -144,8 +141,8 @@ import Testing
     }
   }
 
-  @Test func keepsWhatIsAboveAKey() {
-    Self.everywhere { count, x, _, _ in
+  @Test func keepsWhatIsAboveAKey() async {
+    await Self.everywhere { count, x, _, _ in
       var values = x[2]
       var span = values.mutableSpan
       let keys = x[1]
@@ -177,8 +174,8 @@ import Testing
     }
   }
 
-  @Test func productsOfInputs() {
-    Self.everywhere { count, x, layout, values in
+  @Test func productsOfInputs() async {
+    await Self.everywhere { count, x, layout, values in
       for subtracts in [true, false] {
         var lanes = [Double](repeating: 0, count: pairCount(3) * laneCount)
         var span = lanes.mutableSpan
@@ -200,8 +197,8 @@ import Testing
     }
   }
 
-  @Test func histogramsAndCollections() {
-    Self.everywhere { count, x, _, _ in
+  @Test func histogramsAndCollections() async {
+    await Self.everywhere { count, x, _, _ in
       let keys = zip(x[1], x[0]).map { $0 - $1 }
       var bins = [UInt32](repeating: 0, count: 65_536)
       var span = bins.mutableSpan
@@ -240,7 +237,7 @@ import Testing
     #expect(Self.same(bits.map { Kernels.number(orderedBits: $0) }, numbers))
   }
 
-  @Test func exponentialsAndLogarithms() {
+  @Test func exponentialsAndLogarithms() async {
     for i in -7000...7000 {
       let x = Double(i) / 10
       #expect(abs(exponential(x) - Self.exp(x)) <= 4 * Self.exp(x).ulp)
@@ -249,7 +246,7 @@ import Testing
       let x = Double(i) / 37
       #expect(abs(logarithm(x) - Self.log(x)) <= 4e-16 + 4 * Self.log(x).ulp)
     }
-    Self.everywhere { count, x, _, _ in
+    await Self.everywhere { count, x, _, _ in
       var target = [Double](repeating: 0, count: 2 * count)
       var span = target.mutableSpan
       let (first, second) = (x[0], x[1])
@@ -266,8 +263,8 @@ import Testing
     }
   }
 
-  @Test func singlePrecisionMeanIsAChainOfFusedMultiplyAdds() {
-    Self.everywhere { count, x, layout, values in
+  @Test func singlePrecisionMeanIsAChainOfFusedMultiplyAdds() async {
+    await Self.everywhere { count, x, layout, values in
       var target = [Double](repeating: 0, count: layout.stride)
       var span = target.mutableSpan
       let weights = [0.1, 0.2, 0.3, 0.4]

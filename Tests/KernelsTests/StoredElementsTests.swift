@@ -5,7 +5,7 @@ import Testing
 @testable import Kernels
 
 /// Stored elements combined without a stop, held to the same kernels one after the other.
-@Suite(.serialized) struct StoredElementsTests {
+@Suite struct StoredElementsTests {
   static let lengths = [0, 1, 7, 8, 255, 256, 257, 1000]
 
   /// Bytes of inputs, many elements of which are equal, zero of either sign, or subnormal.
@@ -87,7 +87,7 @@ import Testing
   @Test(
     arguments: [[ElementType.f32], [.bf16], [.f16], [.f64], [.f32, .bf16, .f16, .f64]],
     [ElementType.f32, .bf16, .f16, .f64, .f8E4M3])
-  func combinationsAreThoseOfTheKernelsInTurn(kinds: [ElementType], type: ElementType) throws {
+  func combinationsAreThoseOfTheKernelsInTurn(kinds: [ElementType], type: ElementType) async throws {
     for count in [2, 3, 5, 32] {
       let types = (0..<count).map { kinds[$0 % kinds.count] }
       for length in Self.lengths {
@@ -95,7 +95,7 @@ import Testing
         let elements = try #require(StoredElements(inputs, types: types))
         for combination in Self.combinations(count) {
           let expected = Self.expected(combination, inputs, types, length, as: type)
-          ConversionTests.onEveryLevel {
+          await onEveryInstructionSet { _ in
             var lanes = [Double](repeating: 0, count: (count - 1) * laneCount)
             var laneSpan = lanes.mutableSpan
             var bytes = [UInt8](repeating: 0xAA, count: expected.bytes.count)
@@ -113,7 +113,7 @@ import Testing
   }
 
   @Test(arguments: [ElementType.f32, .bf16, .f16, .f64]) func deltaSumsAreThoseOfTheKernel(type: ElementType)
-    throws
+    async throws
   {
     let types = [type, type, .f32, type]
     for length in Self.lengths {
@@ -127,7 +127,7 @@ import Testing
           bytes.span.extracting(type.bitWidth / 8..<bytes.count), as: type, into: &span, at: j * length)
       }
       let elements = try #require(StoredElements(inputs, types: types))
-      ConversionTests.onEveryLevel {
+      await onEveryInstructionSet { _ in
         var expected = [Double](repeating: 0.5, count: 7 * laneCount)
         var expectedSpan = expected.mutableSpan
         addDeltaSums(of: wide.span, layout, to: &expectedSpan)
@@ -140,7 +140,7 @@ import Testing
   }
 
   @Test(arguments: [Double.nan, .infinity, -.infinity], [ElementType.f32, .bf16, .f16, .f64])
-  func valuesThatAreNotFiniteAreFound(value: Double, type: ElementType) throws {
+  func valuesThatAreNotFiniteAreFound(value: Double, type: ElementType) async throws {
     for place in [0, 255, 256, 299] {
       var values = [Double](repeating: 1, count: 300)
       values[place] = value
@@ -149,7 +149,7 @@ import Testing
       narrow(values.span, to: type, into: &span)
       let plain = [UInt8](repeating: 0, count: bytes.count)
       let elements = try #require(StoredElements([plain, bytes], types: [type, type]))
-      ConversionTests.onEveryLevel {
+      await onEveryInstructionSet { _ in
         var lanes = [Double](repeating: 0, count: 3 * laneCount)
         var laneSpan = lanes.mutableSpan
         var target = [UInt8](repeating: 0, count: bytes.count)
