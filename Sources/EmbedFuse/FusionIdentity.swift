@@ -54,7 +54,10 @@ extension FusionIdentity {
     }
     differences += Self.keys(json["recipe"], other.json["recipe"]).map { "the recipe's \($0.printable)" }
     differences += inputDifferences(from: other)
-    differences += Self.keys(json["files"], other.json["files"]).map { "the file \($0.printable)" }
+    // The model card tells of recipe and version.
+    if differences.isEmpty {
+      differences = Self.keys(json["files"], other.json["files"]).map { "the file \($0.printable)" }
+    }
     if differences.isEmpty { differences.append("the division into shards (--max-shard-size)") }
     return differences
   }
