@@ -53,7 +53,7 @@ struct PartRecord: Sendable {
   /// - Throws: `EmbedFuseError`: missing input if there is none, bad data if it isn't one.
   init(ofPartAt folder: String) throws(EmbedFuseError) {
     let path = FilePath.join(folder, Self.fileName)
-    let bytes = try InputFile.contents(of: path)
+    let bytes = try InputFile.record(at: path)
     let json = try JSON.parse(bytes.span, path: path)
     let unknown = EmbedFuseError(
       .badData, "is no record of a part in a known form", path: path,

@@ -87,7 +87,7 @@ extension ShardedFusion {
 
   /// A file as JSON; nil if it isn't there or was not written to its end.
   private static func json(at path: String) -> JSON? {
-    guard let bytes = try? InputFile.contents(of: path) else { return nil }
+    guard let bytes = try? InputFile.record(at: path) else { return nil }
     return try? JSON.parse(bytes.span, path: path)
   }
 

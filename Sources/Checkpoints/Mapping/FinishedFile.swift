@@ -18,7 +18,7 @@ public enum FinishedFile {
 
   /// Copies a file, 1 MiB at a time.
   static func copy(_ path: String, to newPath: String) throws(EmbedFuseError) {
-    let input = try InputFile(path)
+    let input = try InputFile(path, isInput: false)
     let output = try OutputFile(creating: newPath, byteCount: input.byteCount)
     var buffer = [UInt8](repeating: 0, count: min(input.byteCount, 1 << 20))
     var position = 0

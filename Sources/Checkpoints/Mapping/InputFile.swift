@@ -19,8 +19,9 @@ public final class InputFile: Sendable {
 
   /// Opens a file.
   ///
+  /// - Parameter isInput: false for one of our own, which is none of the inputs that a log notes.
   /// - Throws: `EmbedFuseError`: missing input if it isn't there, can't be read, or is no regular file.
-  public init(_ path: String) throws(EmbedFuseError) {
+  public init(_ path: String, isInput: Bool = true) throws(EmbedFuseError) {
     self.path = path
     guard !path.utf8.contains(0) else {
       // The system would take the path to end there, and open another file.
@@ -39,7 +40,7 @@ public final class InputFile: Sendable {
     }
     self.descriptor = descriptor
     byteCount = Int(info.st_size)
-    InputLog.current?.note(self, FileIdentity(info))
+    if isInput { InputLog.current?.note(self, FileIdentity(info)) }
   }
 
   /// Which file it is and in which state now; nil if the system can't say.
@@ -87,11 +88,11 @@ public final class InputFile: Sendable {
     return result
   }
 
-  /// The bytes of a whole file.
+  /// The bytes of a whole file of our own, such as a record.
   ///
   /// - Throws: as `init` and `read`.
-  public static func contents(of path: String) throws(EmbedFuseError) -> [UInt8] {
-    let file = try InputFile(path)
+  public static func record(at path: String) throws(EmbedFuseError) -> [UInt8] {
+    let file = try InputFile(path, isInput: false)
     return try file.bytes(0..<file.byteCount)
   }
 

@@ -12,7 +12,7 @@ extension ShardLayout {
     guard !FilePath.isLink(path) else {
       throw EmbedFuseError(.badData, "is a symbolic link, where a file was written", path: path)
     }
-    let file = try InputFile(path)
+    let file = try InputFile(path, isInput: false)
     guard file.byteCount == expected.byteCount else {
       throw EmbedFuseError(
         .badData, "has \(file.byteCount) bytes, but was written with \(expected.byteCount)", path: path)
