@@ -71,10 +71,12 @@ bench-kernels: kernels ## Rates of the inner loops beside memcpy, in every instr
 bench-instructions: kernels ## Count the inner loops' instructions (needs valgrind); fails above the thresholds
 	$(PYTHON) Benchmarks/instructions.py $(KERNELS) $(FLAGS)
 
-interop: build .build-venv/ready ## Read the outputs with h5py, hdf5plugin, safetensors and h5dump
+# ST_PYTHON names a Python that has sentence-transformers and torch already.
+interop: build .build-venv/ready $(if $(ST_PYTHON),,.build-venv-st/ready) ## Read and write every format with its own library (downloads torch)
 	.build-venv/bin/python Scripts/interop/outputs.py $(RELEASE)
+	.build-venv/bin/python Scripts/interop/formats.py $(RELEASE)
+	$(or $(ST_PYTHON),.build-venv-st/bin/python) Scripts/interop/torch_files.py $(RELEASE)
 
-# ST_PYTHON names a Python that has sentence-transformers already.
 DENSE := fixtures/samples/st/with_dense
 interop-st: build $(if $(ST_PYTHON),,.build-venv-st/ready) ## Load fused models with sentence-transformers (downloads torch)
 	@Scripts/demo $(RELEASE) >/dev/null

@@ -52,11 +52,21 @@ static inline hid_t ef_h5_create_file(const char *path) {
   return file;
 }
 
+/// Lets the library keep no more than 1 MiB of a file's metadata, which is read once; by itself it takes up to 32.
+static inline herr_t ef_h5_limit_cache(hid_t access) {
+  H5AC_cache_config_t cache = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
+  if (H5Pget_mdc_config(access, &cache) < 0) return -1;
+  cache.set_initial_size = 1;
+  cache.initial_size = cache.min_size = 1 << 18;
+  cache.max_size = 1 << 20;
+  return H5Pset_mdc_config(access, &cache);
+}
+
 /// Opens a file for reading, without locks, which some network file systems lack.
 static inline hid_t ef_h5_open_file(const char *path) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS), file = -1;
   if (access >= 0 && H5Pset_file_locking(access, 0, 1) >= 0 &&
-      H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0)
+      H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 && ef_h5_limit_cache(access) >= 0)
     file = H5Fopen(path, H5F_ACC_RDONLY, access);
   if (access >= 0) H5Pclose(access);
   return file;
@@ -83,7 +93,7 @@ static inline hid_t ef_h5_open_image(void *bytes, size_t size) {
                                            bytes};
   if (access >= 0 && H5Pset_fapl_core(access, 1 << 16, 0) >= 0 &&
       H5Pset_file_image_callbacks(access, &callbacks) >= 0 && H5Pset_file_image(access, bytes, size) >= 0 &&
-      H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0)
+      H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 && ef_h5_limit_cache(access) >= 0)
     file = H5Fopen("image", H5F_ACC_RDONLY, access);
   if (access >= 0) H5Pclose(access);
   return file;

@@ -12,6 +12,9 @@ public struct OpeningOptions: Sendable, Hashable {
 
   /// The checkpoint to which files of differences are stored; nil to look for it where they say.
   public var deltaBase: String?
+  /// Bytes of decoded pieces that a compressed file keeps for the next blocks, if that is less than it would like to;
+  /// nil for no such limit. What one block is made of is kept in any case.
+  public var cacheBytes: Int?
   /// True if no values will be read: a file of differences then needs no base.
   public var describing = false
 
@@ -37,7 +40,7 @@ extension Checkpoint {
     }
     if name.hasSuffix(".weights.json") { return try openKerasShards(at: path, options: options) }
     if name.hasSuffix(".keras") { return try openKerasArchive(at: path, options: options) }
-    if name.hasSuffix(".gguf") { return try openGGUF(at: path) }
+    if name.hasSuffix(".gguf") { return try openGGUF(at: path, options: options) }
     if name.hasSuffix(".npz") { return try openNPZ(at: path, options: options) }
     if name.hasSuffix(".npy") { return try openNPY(at: path, options: options) }
     if name.hasSuffix(".bin.index.json") || [".bin", ".pt", ".pth", ".ckpt"].contains(where: name.hasSuffix) {

@@ -17,11 +17,18 @@ public protocol TensorStorage: Sendable {
   /// Bytes that reading keeps in memory at most, counted once for all tensors of a file: decoded chunks that several
   /// blocks share. Nothing for what is read straight from the file.
   var residentBytes: Int { get }
+
+  /// Bytes that each worker needs at most besides what it reads into, to decode what stands in the file. A worker reads
+  /// one tensor at a time.
+  var workerBytes: Int { get }
 }
 
 extension TensorStorage {
   /// Nothing.
   public var residentBytes: Int { 0 }
+
+  /// Nothing.
+  public var workerBytes: Int { 0 }
 }
 
 /// A tensor that a checkpoint holds: its description and the way to its values.

@@ -64,7 +64,7 @@ public struct Conversion: Sendable {
     }
     let workers = try workerCount(options, kind: kind)
     let publication = try Publication(to: path, keeping: [source], options: options)
-    let deltaBase = try options.deltaBase(of: [path])
+    let deltaBase = try options.deltaBase(of: path)
     let tensors = try plannedTensors()
     let casts = tensors.count { $0.context != nil }
     var notes = source.notes
@@ -78,7 +78,8 @@ public struct Conversion: Sendable {
     var engine = FusionEngine(
       variants: [
         FusionEngine.Variant(tensors: tensors, method: try Soup(MethodOptions()), nonFinite: .allow)
-      ], pool: WorkerPool(width: workers), progress: progress, memory: options.memory)
+      ], pool: WorkerPool(width: workers), progress: progress, memory: options.memory - options.reservedMemory
+    )
     _ = try await engine.fuse(into: [output.writer])
     try output.finish(files: files, manifest: manifest)
     try log.checkUnchanged()
@@ -177,12 +178,14 @@ public struct Conversion: Sendable {
   private func workerCount(_ options: OutputOptions, kind: OutputKind) throws(EmbedFuseError) -> Int {
     let largest = source.tensors.lazy.map(\.stored.info.byteCount).max() ?? 0
     // A block as it is read, a tile of it widened, and the output run.
-    let perWorker = BlockGrid.blockLength * 8 + 4 * 4096 * 8 + kind.runBytes(largest: largest)
-    let fitting = max(0, options.memory - source.cacheBytes) / perWorker
+    let perWorker =
+      BlockGrid.blockLength * 8 + 4 * 4096 * 8 + source.workerBytes + kind.runBytes(largest: largest)
+    let shared = options.reservedMemory + source.cacheBytes
+    let fitting = max(0, options.memory - shared) / perWorker
     guard fitting >= 1 else {
       throw EmbedFuseError(
         .usage, "\(options.memory >> 20) MiB of memory are too little",
-        remedy: "give at least --memory \(((perWorker + source.cacheBytes) >> 20) + 1)M")
+        remedy: "give at least --memory \(((perWorker + shared) >> 20) + 1)M")
     }
     return min(options.workers, fitting)
   }

@@ -18,7 +18,7 @@ extension FusionPlan {
     let manifest: FusionManifest
     let output: ModelSource
     var opening = OpeningOptions()
-    opening.deltaBase = options.relativeTo
+    opening.deltaBase = options.completed(by: recipe).relativeTo
     do {
       // What the output consists of is no input.
       (output, manifest) = try InputLog.$current.withValue(nil) {
@@ -28,7 +28,9 @@ extension FusionPlan {
     } catch let error as EmbedFuseError {
       return "the output can't be checked: \(error.problem)"
     }
-    if let reason = try reasonBeforeReading(manifest, options.json(for: OutputKind(path: path))) {
+    if let reason = try reasonBeforeReading(
+      manifest, options.completed(by: recipe).json(for: OutputKind(path: path)))
+    {
       return reason
     }
     let pool = WorkerPool(width: options.workers)

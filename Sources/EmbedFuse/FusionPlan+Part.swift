@@ -88,7 +88,7 @@ extension FusionPlan {
         .usage, "a part knows the weights of its own tensors only, so it writes no weights report",
         remedy: "leave --weights-report out")
     }
-    _ = try options.deltaBase(of: [output])
+    _ = try options.completed(by: recipe).deltaBase(of: output)
     try Publication.check(output, keeps: inputs)
     try Publication.checkReplaceable(
       FilePath.trimmed(output), kind: .directory, overwrite: options.overwrite)

@@ -98,7 +98,11 @@ extension FusionPlan {
       }
       publications.append(try Publication(to: path, keeping: plan.inputs, options: options))
     }
-    let deltaBase = try options.deltaBase(of: paths)
+    let optionsOfPlans = plans.map { options.completed(by: $0.recipe) }
+    var deltaBases: [DeltaBase?] = []
+    for (path, options) in zip(paths, optionsOfPlans) {
+      deltaBases.append(try options.deltaBase(of: path, amongOutputs: paths))
+    }
     let reportPublication = try plans[0].reportPublication(options, output: paths[0])
     var engine = try await engine(
       for: plans, options, kinds: paths.map(OutputKind.init(path:)), progress: progress)
@@ -106,14 +110,14 @@ extension FusionPlan {
 
     var outputs: [FusionOutput] = []
     var files: [[(path: String, bytes: [UInt8])]] = []
-    for (plan, publication) in zip(plans, publications) {
+    for (index, (plan, publication)) in zip(plans, publications).enumerated() {
       files.append(try OutputKind(path: publication.path).holdsFiles ? plan.companionFiles() : [])
       let placeholder = try FusionManifest(
         plan, digests: .init(placeholdersFor: plan), files: files.last!,
-        writing: options.json(for: OutputKind(path: publication.path)))
+        writing: optionsOfPlans[index].json(for: OutputKind(path: publication.path)))
       outputs.append(
         try FusionOutput(
-          OutputContents(plan), publication: publication, options: options, deltaBase: deltaBase,
+          OutputContents(plan), publication: publication, options: options, deltaBase: deltaBases[index],
           workers: pool.width, manifest: OutputManifest(placeholder)))
     }
     let findings = try await engine.fuse(into: outputs.map(\.writer))
@@ -121,7 +125,7 @@ extension FusionPlan {
     for (index, plan) in plans.enumerated() {
       let manifest = try FusionManifest(
         plan, digests: .init(plan, findings: findings[index]), files: files[index],
-        writing: options.json(for: OutputKind(path: paths[index])))
+        writing: optionsOfPlans[index].json(for: OutputKind(path: paths[index])))
       if index < pins.count { try manifest.check(against: pins[index], path: paths[index]) }
       try outputs[index].finish(files: files[index], manifest: OutputManifest(manifest))
       let report = WeightsReport(
@@ -147,7 +151,7 @@ extension FusionPlan {
     try plans[0].checkCarriedTensors()
     return FusionEngine(
       variants: try plans.map { plan throws(EmbedFuseError) in try plan.variant() }, pool: pool,
-      progress: progress, memory: options.memory)
+      progress: progress, memory: options.memory - options.reservedMemory)
   }
 
   func result(
@@ -194,8 +198,8 @@ extension FusionPlan {
   static func workerCount(
     _ plans: [FusionPlan], _ options: OutputOptions, kinds: [OutputKind]
   ) throws(EmbedFuseError) -> Int {
-    let perWorker = plans[0].sourceBytes + zip(plans, kinds).reduce(0) { $0 + $1.0.workerBytes($1.1) }
-    let shared = plans[0].inputs.reduce(0) { $0 + $1.cacheBytes }
+    let perWorker = workerBytes(plans, kinds: kinds)
+    let shared = options.reservedMemory + plans[0].inputs.reduce(0) { $0 + $1.cacheBytes }
     let fitting = max(0, options.memory - shared) / perWorker
     guard fitting >= 1 else {
       // Decoded chunks, mostly, of a file whose chunks are whole tensors.
@@ -215,6 +219,12 @@ extension FusionPlan {
     return min(options.workers, fitting)
   }
 
+  /// The most bytes that each worker needs for some plans of the same inputs.
+  static func workerBytes(_ plans: [FusionPlan], kinds: [OutputKind]) -> Int {
+    plans[0].sourceBytes + (plans[0].inputs.lazy.map(\.workerBytes).max() ?? 0)
+      + zip(plans, kinds).reduce(0) { $0 + $1.0.workerBytes($1.1) }
+  }
+
   /// The most bytes of a block of all sources.
   private var sourceBytes: Int {
     tensors.lazy.map { tensor in
@@ -228,10 +238,14 @@ extension FusionPlan {
   private func workerBytes(_ kind: OutputKind) -> Int {
     // Some methods take whole rows, as long as they fit into a block.
     let rows = tensors.lazy.compactMap { $0.context?.grid.rowLength }.max() ?? 0
-    let wholeRows = (try? recipe.method.method())?.wantsWholeRows == true
+    let method = try? recipe.method.method()
+    let wholeRows = method?.wantsWholeRows == true
     let tile = wholeRows ? max(4096, min(rows, BlockGrid.blockLength)) : 4096
     // A search for ranks counts keys by 16 bits, for each model and up to three ranks.
-    let searches = recipe.models.count * 3 * 65_536 * 4
+    let ranks = tensors.lazy.compactMap(\.context).contains { context in
+      method?.stages(for: context).contains { if case .ranks = $0.measure { true } else { false } } ?? true
+    }
+    let searches = ranks ? recipe.models.count * 3 * 65_536 * 4 : 0
     let tiles = (2 * inputs.count + 2) * tile * 8 + searches
     return tiles + kind.runBytes(largest: tensors.lazy.map(\.info.byteCount).max() ?? 0)
   }

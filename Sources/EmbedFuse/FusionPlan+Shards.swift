@@ -6,7 +6,7 @@ extension FusionPlan {
   func runByShards(
     to path: String, lockedTo pinned: FusionManifest?, options: OutputOptions, progress: FusionProgress
   ) async throws -> FusionResult {
-    _ = try options.deltaBase(of: [path])
+    _ = try options.completed(by: recipe).deltaBase(of: path)
     let files = try companionFiles()
     let fusion = try ShardedFusion(self, options: options, files: files)
     var notes: [String] = []

@@ -43,7 +43,9 @@ final class FusionStep: Sendable {
           stored: StoredTensor(info: info, storage: Storage(step: self, tensor: index), path: name))
       }
     }
-    return plan.reference.replacing(tensors: tensors, path: name)
+    var source = plan.reference.replacing(tensors: tensors, path: name)
+    source.cacheBytes = plan.inputs.reduce(0) { $0 + $1.cacheBytes }
+    return source
   }
 
   /// The output bytes of one block of a tensor. The digests of what it is made of are kept.
@@ -79,6 +81,8 @@ final class FusionStep: Sendable {
   private struct Storage: TensorStorage {
     let step: FusionStep
     let tensor: Int
+
+    var workerBytes: Int { FusionPlan.workerBytes([step.plan], kinds: [.directory]) }
 
     func read(_ range: Range<Int>, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
       let info = step.plan.tensors[tensor].info

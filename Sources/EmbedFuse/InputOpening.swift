@@ -53,7 +53,10 @@ struct InputOpening {
       return step.source(named: name)
     }
     if let (model, adapter) = ModelReference.parts(of: name, steps: recipe.steps.map(\.name)) {
-      return try source(model, isBase: isBase).applying(adapter: adapter)
+      let model = try source(model, isBase: isBase)
+      var adapted = try model.applying(adapter: adapter)
+      adapted.cacheBytes += model.cacheBytes
+      return adapted
     }
     guard Adapter.isAdapter(at: name) else { return try ModelSource.open(name, options: recipe.opening) }
     guard let base, !isBase else {

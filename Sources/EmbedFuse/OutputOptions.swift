@@ -9,8 +9,10 @@ public struct OutputOptions: Sendable {
   public var overwrite: Bool
   /// False to leave out flushing to disk, for scratch work.
   public var synchronize: Bool
-  /// Bytes of memory to stay within, beyond the code itself.
+  /// Bytes of memory to stay within.
   public var memory: Int
+  /// Bytes of `memory` that are taken by other things than fusing, such as the program's code.
+  public var reservedMemory = 0
   /// Workers; nil for one a core.
   public var threads: Int?
   /// The most bytes of tensors in one file of a directory.
@@ -63,23 +65,32 @@ extension OutputOptions {
 }
 
 extension OutputOptions {
-  /// The checkpoint to which outputs of these paths are stored; nil to store values.
+  /// These, with what a recipe says of them where they say nothing.
+  func completed(by recipe: Recipe) -> OutputOptions {
+    var options = self
+    options.relativeTo = relativeTo ?? recipe.relativeTo
+    return options
+  }
+
+  /// The checkpoint to which the output of this path is stored; nil to store values.
   ///
-  /// - Throws: usage if one of them can't be stored so, cannot create if one would replace that checkpoint; what
+  /// - Parameter outputs: all that are written, which must not replace that checkpoint.
+  /// - Throws: usage if the output can't be stored so, cannot create if one of them would replace that checkpoint; what
   ///   `DeltaBase` throws.
-  public func deltaBase(of paths: [String]) throws(EmbedFuseError) -> DeltaBase? {
+  func deltaBase(of path: String, amongOutputs outputs: [String] = []) throws(EmbedFuseError) -> DeltaBase? {
     guard let relativeTo else { return nil }
-    for path in paths {
-      guard OutputKind(path: path) == .hdf5 else {
-        throw EmbedFuseError(
-          .usage, "only an .h5 output can be stored relative to another checkpoint", path: path,
-          remedy: "leave --relative-to out, or name the output .h5")
-      }
-      guard !FilePath.isSame(relativeTo, path), !FilePath.isWithin(relativeTo, path) else {
-        throw EmbedFuseError(
-          .cannotCreate, "the output is the checkpoint to which it is to be stored", path: path,
-          remedy: "without that checkpoint it could not be read: choose another name for the output")
-      }
+    guard OutputKind(path: path) == .hdf5 else {
+      throw EmbedFuseError(
+        .usage, "only an .h5 output can be stored relative to another checkpoint", path: path,
+        remedy: "leave --relative-to (in a recipe: relative_to) out, or name the output .h5")
+    }
+    for output in [path] + outputs
+    where FilePath.isSame(relativeTo, output) || FilePath.isWithin(relativeTo, output) {
+      throw EmbedFuseError(
+        .cannotCreate,
+        "the output is the checkpoint to which \(output == path ? "it" : "another") is to be stored",
+        path: output,
+        remedy: "without that checkpoint it could not be read: choose another name for the output")
     }
     return try DeltaBase(at: relativeTo)
   }

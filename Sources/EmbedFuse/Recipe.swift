@@ -57,6 +57,10 @@ public struct Recipe: Sendable {
   /// Which checkpoints of the training runs among the models are meant; nil to take each model as it is.
   public var selection: CheckpointSelection?
 
+  /// The checkpoint to which an .h5 output is stored as differences; nil to store values. Options of the output go
+  /// first.
+  public var relativeTo: String?
+
   /// How the inputs' files are read where there is a choice.
   public var opening = OpeningOptions()
 
@@ -66,6 +70,9 @@ public struct Recipe: Sendable {
 
   /// The paths of all inputs, the base first if there is one.
   public var inputs: [String] { (base.map { [$0] } ?? []) + models + companions }
+
+  /// These, with those of the steps.
+  public var allInputs: [String] { inputs + steps.flatMap(\.recipe.inputs) }
 }
 
 extension Recipe {

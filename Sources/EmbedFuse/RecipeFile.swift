@@ -64,7 +64,7 @@ public struct RecipeFile: Sendable {
     for (place, document) in documents.enumerated() {
       let (name, found) = try reader.read(document)
       if let name, place < documents.count - 1 {
-        guard found.count == 1, found[0].path == nil else {
+        guard found.count == 1, found[0].path == nil, found[0].recipe.relativeTo == nil else {
           throw EmbedFuseError(
             .badData, "line \(document.line): the step '\(name.printable)' has outputs of its own",
             path: path,

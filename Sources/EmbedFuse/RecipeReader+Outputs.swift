@@ -134,6 +134,7 @@ extension RecipeReader {
       throw error.problem.hasPrefix("line ") ? error : self.error(line, error.problem, remedy: error.remedy)
     }
     if let type = try elementType(entries["dtype"]) { recipe.elementType = type }
+    recipe.relativeTo = try text(entries["relative_to"], "relative_to") ?? recipe.relativeTo
     return RecipeFile.Output(path: path, recipe: recipe)
   }
 }

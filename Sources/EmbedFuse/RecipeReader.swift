@@ -28,10 +28,12 @@ struct RecipeReader {
   static let documentKeys: [String] = [
     "name", "base", "base_model", "models", "slices", "modules", "method", "merge_method", "parameters",
     "dtype", "out_dtype", "missing", "nonfinite", "config_from", "tokenizer_source", "tokenizer",
-    "chat_template", "fisher", "seed", "output", "outputs", "select",
+    "chat_template", "fisher", "seed", "output", "outputs", "select", "key", "strict_pickle", "relative_to",
   ]
   /// The keys of an entry of `outputs`.
-  static let outputKeys = ["path", "method", "merge_method", "parameters", "models", "dtype", "seed", "grid"]
+  static let outputKeys = [
+    "path", "method", "merge_method", "parameters", "models", "dtype", "seed", "grid", "relative_to",
+  ]
   /// The keys of a model or source, besides the method's parameters.
   static let modelKeys = ["model", "parameters", "layer_range", "weight"]
   /// The keys of a rule.
@@ -150,6 +152,9 @@ struct RecipeReader {
     }
     recipe.companions = try texts(entries["fisher"], "fisher")
     recipe.selection = try selection(entries["select"])
+    recipe.relativeTo = try text(entries["relative_to"], "relative_to")
+    recipe.opening.stateDictKey = try text(entries["key"], "a key")
+    recipe.opening.strictPickle = try flag(entries["strict_pickle"], "strict_pickle")
     recipe.promotesTypes = isMergekits
     recipe.elementType = try elementType(entries["dtype"])
     if let type = try elementType(entries["out_dtype"]) {
@@ -241,6 +246,16 @@ struct RecipeReader {
       throw error(entry!.line, "\(what) is '\(text.printable)'; it must be a whole number, 0 or more")
     }
     return number
+  }
+
+  private func flag(
+    _ entry: (line: Int, value: RecipeNode)?, _ what: String
+  ) throws(EmbedFuseError) -> Bool {
+    guard let text = try text(entry, what) else { return false }
+    guard let flag = Bool(text) else {
+      throw error(entry!.line, "\(what) is '\(text.printable)'; it must be true or false")
+    }
+    return flag
   }
 
   func elementType(_ entry: (line: Int, value: RecipeNode)?) throws(EmbedFuseError) -> ElementType? {

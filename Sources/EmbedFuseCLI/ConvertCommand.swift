@@ -46,7 +46,8 @@ struct ConvertCommand: AsyncParsableCommand {
 
   func run() async throws {
     let (path, output, dtype, quantizes) = (path, output, dtype, quantize != nil)
-    let (opening, options) = (opening.options, writing.options())
+    let options = writing.options()
+    let opening = opening.options(cacheBytes: writing.cacheBytes(inputs: 1))
     let clock = ContinuousClock()
     let start = clock.now
     let result = try await Interruption.cancelling {

@@ -23,6 +23,7 @@ struct EmbedFuseCommand: AsyncParsableCommand {
 
   /// Runs the command that the arguments name and ends with the exit code of what went wrong.
   static func main() async {
+    ProcessMemory.returnLargeBuffers()
     do {
       var command = try parseAsRoot()
       if var command = command as? any AsyncParsableCommand {

@@ -51,7 +51,8 @@ struct MergeCommand: AsyncParsableCommand {
     let start = clock.now
     let log = InputLog()
     let pins = try dependencies.manifests()
-    let request = try log.noting { () throws(EmbedFuseError) in try recipe.request(lockedTo: pins) }
+    let request = writing.limitingCaches(
+      of: try log.noting { () throws(EmbedFuseError) in try recipe.request(lockedTo: pins) })
     let paths = try outputPaths(of: request)
     if !writing.quiet { for warning in request.warnings { Console.error("warning: \(warning)") } }
     if let part { return try await make(part, of: request, at: paths, options) }

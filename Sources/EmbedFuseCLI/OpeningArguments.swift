@@ -24,12 +24,21 @@ struct OpeningArguments: ParsableArguments {
   var strictPickle = false
 
   /// What they come to.
-  var options: OpeningOptions {
+  var options: OpeningOptions { options(cacheBytes: nil) }
+
+  /// What they come to where a compressed file may keep so much of what is decoded.
+  func options(cacheBytes: Int?) -> OpeningOptions {
     var options = OpeningOptions()
-    options.deltaBase = deltaBase
-    options.stateDictKey = key
-    options.strictPickle = strictPickle
-    options.readsVoidPairsAsBFloat16 = npyBF16
+    options.cacheBytes = cacheBytes
+    apply(to: &options)
     return options
+  }
+
+  /// Puts what is given here before what a recipe says.
+  func apply(to options: inout OpeningOptions) {
+    options.deltaBase = deltaBase ?? options.deltaBase
+    options.stateDictKey = key ?? options.stateDictKey
+    options.strictPickle = strictPickle || options.strictPickle
+    options.readsVoidPairsAsBFloat16 = npyBF16 || options.readsVoidPairsAsBFloat16
   }
 }

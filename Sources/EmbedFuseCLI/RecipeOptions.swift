@@ -120,7 +120,7 @@ struct RecipeOptions: ParsableArguments {
     guard isRecipeFile, let path = models.first else {
       guard !lenient else { throw EmbedFuseError(.usage, "--lenient is for recipe files") }
       var recipe = try recipe()
-      recipe.opening = opening.options
+      opening.apply(to: &recipe.opening)
       return RecipeFile(recipe)
     }
     let conflicting: [(option: String, isGiven: Bool)] = [
@@ -140,7 +140,7 @@ struct RecipeOptions: ParsableArguments {
     var file = try RecipeFile(
       path: path, lenient: lenient, followsMergekit: compat.map { $0 == .mergekit }, seed: seed)
     for index in file.outputs.indices {
-      file.outputs[index].recipe.opening = opening.options
+      opening.apply(to: &file.outputs[index].recipe.opening)
       if let dtype { file.outputs[index].recipe.elementType = dtype }
       if let missing { file.outputs[index].recipe.missing = missing }
       if let nonFinite { file.outputs[index].recipe.nonFinite = nonFinite }

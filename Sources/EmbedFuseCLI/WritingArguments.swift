@@ -9,7 +9,7 @@ struct WritingArguments: ParsableArguments {
   @Flag(name: .customLong("no-sync"), help: "Don't flush to disk (for scratch work).")
   var noSync = false
 
-  @Option(help: "Memory to stay within: 256M, 2G.")
+  @Option(help: "Memory to stay within, code included: 256M, 2G.")
   var memory = ByteSize(bytes: 512 << 20, text: "512M")
 
   @Option(help: "Workers. (default: one a core)")
@@ -48,10 +48,27 @@ struct WritingArguments: ParsableArguments {
 
   /// The options for the library.
   func options(weightsReport: String? = nil) -> OutputOptions {
-    OutputOptions(
+    var options = OutputOptions(
       overwrite: force, synchronize: !noSync, memory: memory.bytes, threads: threads,
       maximumShardBytes: maximumShardSize.bytes, compressionLevel: compressionLevel,
       relativeTo: relativeTo, weightsReport: weightsReport)
+    options.reservedMemory = ProcessMemory.reservedBytes
+    return options
+  }
+
+  /// Bytes that each of some inputs may keep of decoded pieces: all of them together half of what there is.
+  func cacheBytes(inputs: Int) -> Int {
+    max(0, memory.bytes - ProcessMemory.reservedBytes) / (2 * max(1, inputs))
+  }
+
+  /// Fusions whose inputs keep no more than that.
+  func limitingCaches(of request: RecipeFile) -> RecipeFile {
+    var request = request
+    for index in request.outputs.indices {
+      let inputs = request.outputs[index].recipe.allInputs.count
+      request.outputs[index].recipe.opening.cacheBytes = cacheBytes(inputs: inputs)
+    }
+    return request
   }
 
   /// True if progress is shown: to a person who doesn't want quiet.

@@ -12,10 +12,10 @@ import Testing
 
   private func open(_ builder: GGUFBuilder) throws -> Checkpoint { try open(builder.bytes) }
 
-  private func open(_ bytes: [UInt8]) throws -> Checkpoint {
+  private func open(_ bytes: [UInt8], describing: Bool = false) throws -> Checkpoint {
     let path = folder("\(UUID().uuidString).gguf")
     try Data(bytes).write(to: URL(fileURLWithPath: path))
-    return try Checkpoint.openGGUF(at: path)
+    return try Checkpoint.openGGUF(at: path, options: OpeningOptions(describing: describing))
   }
 
   /// The message with which a file is refused; it must name bad data.
@@ -275,6 +275,10 @@ import Testing
     let message = try refusal(builder)
     #expect(message.contains("Q4_K (2): b, d"))
     #expect(message.contains("Q6_K (1): c"))
+    // Where only a description is wanted they are told.
+    let described = try open(builder.bytes, describing: true)
+    #expect(described.tensors.map(\.info.name) == ["a"])
+    #expect(described.notes.contains { $0.hasSuffix("tensors that can't be read: Q4_K (2): b, d") })
   }
 
   @Test func rowsThatAreNotWholeBlocksAreRefused() throws {

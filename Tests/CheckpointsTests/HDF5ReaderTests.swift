@@ -99,10 +99,10 @@ import Testing
     let cache = ChunkCache(limit: 10)
     var decoded: [Int] = []
     func values(_ chunk: Int) throws -> [UInt8] {
-      try cache.values(of: ChunkCache.Key(dataset: 0, chunk: chunk), byteCount: 4) {
+      try cache.values(of: ChunkCache.Key(dataset: 0, chunk: chunk), byteCount: 4) { values in
         decoded.append(chunk)
-        return [UInt8](repeating: UInt8(chunk), count: 4)
-      }
+        for index in values.indices { values[index] = UInt8(chunk) }
+      }.bytes
     }
     #expect(try values(0) == [0, 0, 0, 0])
     #expect(try values(1) == [1, 1, 1, 1])
@@ -120,12 +120,12 @@ import Testing
     let cache = ChunkCache(limit: 10)
     let count = Mutex(0)
     DispatchQueue.concurrentPerform(iterations: 8) { _ in
-      let values = try? cache.values(of: ChunkCache.Key(dataset: 1, chunk: 1), byteCount: 4) {
+      let values = try? cache.values(of: ChunkCache.Key(dataset: 1, chunk: 1), byteCount: 4) { values in
         count.withLock { $0 += 1 }
         usleep(20_000)
-        return [1, 2, 3, 4]
+        for index in values.indices { values[index] = UInt8(index + 1) }
       }
-      #expect(values == [1, 2, 3, 4])
+      #expect(values?.bytes == [1, 2, 3, 4])
     }
     #expect(count.withLock { $0 } == 1)
   }
@@ -134,11 +134,11 @@ import Testing
     let cache = ChunkCache(limit: 10)
     let key = ChunkCache.Key(dataset: 0, chunk: 0)
     #expect(throws: EmbedFuseError.self) {
-      try cache.values(of: key, byteCount: 1) { () throws(EmbedFuseError) in
+      try cache.values(of: key, byteCount: 1) { _ throws(EmbedFuseError) in
         throw EmbedFuseError(.inputOutput, "gone")
       }
     }
-    #expect(try cache.values(of: key, byteCount: 1) { [7] } == [7])
+    #expect(try cache.values(of: key, byteCount: 1) { $0[0] = 7 }.bytes == [7])
   }
 }
 

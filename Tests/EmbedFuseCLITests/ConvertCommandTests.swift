@@ -100,3 +100,26 @@ enum Difference {
     }.joined(separator: ", ")
   }
 }
+
+/// What can't be read is refused where values are wanted, and told where a file is only described.
+@Suite struct UnreadableTensorTests {
+  @Test(arguments: [
+    ("torch/sparse.pt", "d", "s is a sparse tensor"), ("torch/quantized.pt", "d", "q is a quantized tensor"),
+    ("torch/all_dtypes.pt", "t_BF16", "t_C128 has a storage of the class torch.ComplexDoubleStorage"),
+    ("npz/obj.npz", "", "o is of NumPy type |O"),
+  ])
+  func isToldByInspect(sample: String, readable: String, unreadable: String) throws {
+    let work = try Workspace()
+    let path = Fixtures.path("samples/\(sample)")
+    let inspect = try work.run("inspect", path, "--json")
+    #expect(inspect.code == 0, "\(inspect.error)")
+    let json = try JSON.parse(inspect.output)
+    let names = (json["tensors"]?.arrayValue ?? []).compactMap { $0["name"]?.stringValue }
+    #expect(readable.isEmpty ? names.isEmpty : names.contains(readable))
+    let notes = (json["notes"]?.arrayValue ?? []).compactMap(\.stringValue).joined(separator: "\n")
+    #expect(notes.contains(unreadable))
+    let convert = try work.run("convert", path, "-o", "out.safetensors")
+    #expect(convert.code == 65)
+    #expect(work.added.isEmpty)
+  }
+}

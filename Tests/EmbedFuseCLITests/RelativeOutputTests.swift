@@ -87,6 +87,41 @@ import Testing
     #expect(work.added == ["delta.h5"])
   }
 
+  /// The outputs of a recipe may be stored relative to checkpoints of their own.
+  @Test func aRecipeSaysWhatItsOutputsAreRelativeTo() throws {
+    let text = """
+      base: base
+      models: [retrieval, similarity]
+      method: delta-guided
+      outputs:
+        - {path: one.h5, relative_to: base}
+        - {path: other.h5, relative_to: retrieval, method: soup}
+        - {path: full.h5}
+      """
+    try Data(text.utf8).write(to: URL(fileURLWithPath: work.folder("r.yaml")))
+    let merge = try work.run("merge", "r.yaml")
+    #expect(merge.code == 0, "\(merge.error)")
+    let bases = try ["one.h5", "other.h5", "full.h5"].map { name in
+      try JSON.parse(try work.run("verify", name, "--rerun", "--json").output)["relative_to"]
+    }
+    #expect(bases == ["base", "retrieval", .null])
+    let (one, delta) = (
+      FileManager.default.contents(atPath: work.folder("one.h5")),
+      FileManager.default.contents(atPath: work.folder("delta.h5"))
+    )
+    #expect(one != nil && one?.count == delta?.count)
+  }
+
+  @Test func aRecipeWithOneOutputSaysItToo() throws {
+    let text = "base: base\nmodels: [retrieval]\nmethod: soup\nrelative_to: base\noutput: fused.h5\n"
+    try Data(text.utf8).write(to: URL(fileURLWithPath: work.folder("r.yaml")))
+    #expect(try work.run("merge", "r.yaml").code == 0)
+    #expect(try JSON.parse(try work.run("verify", "fused.h5", "--json").output)["relative_to"] == "base")
+    let directory = try work.run("merge", "r.yaml", "-o", "fused")
+    #expect(directory.code == 64 && directory.error.contains("relative_to"))
+    #expect(work.added == ["delta.h5", "fused.h5", "r.yaml"])
+  }
+
   @Test func anotherElementTypeHasNothingInCommon() throws {
     let merge = try work.run(
       "merge", "--base", "base", "retrieval", "-o", "out.h5", "--relative-to", "base", "--dtype", "bf16")

@@ -1,4 +1,4 @@
-// Linux system calls that glibc declares only to those who ask for GNU extensions.
+// What Linux and glibc offer and Swift does not see: calls for those who ask for GNU extensions, and mallopt(3).
 #ifndef EMBEDFUSE_CLINUX_H
 #define EMBEDFUSE_CLINUX_H
 #include <stdint.h>
@@ -11,4 +11,6 @@ int clinux_rename_exchange(const char *from, const char *to);
 int clinux_allocate(int descriptor, int64_t size);
 /// sync_file_range(2) over the whole file: begins to write what isn't on disk yet, and doesn't wait for it.
 int clinux_start_writeback(int descriptor);
+/// mallopt(3): allocations of `size` bytes and more are given back to the system when they are freed.
+void clinux_return_allocations_from(int size);
 #endif

@@ -24,6 +24,11 @@ struct LowRankStorage: TensorStorage {
   /// The left factor's values that are read at a time, unless those of one row are more.
   private static let leftLength = 65_536
 
+  /// The base's block, rows of the left factor as they stand and widened, and a piece of the result.
+  var workerBytes: Int {
+    base.storage.workerBytes + 8 * (BlockGrid.blockLength + 2 * Self.leftLength + Self.pieceLength)
+  }
+
   /// Some columns of some rows: whole rows, or a part of one.
   private struct Piece {
     let rows: Range<Int>

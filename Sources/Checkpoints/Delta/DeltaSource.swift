@@ -102,6 +102,15 @@ extension DeltaSource {
   /// What reading the base keeps in memory.
   fileprivate var residentBytes: Int { base?.tensors.values.map(\.storage.residentBytes).max() ?? 0 }
 
+  /// What a worker needs for it.
+  fileprivate func workerBytes(of info: TensorInfo) -> Int {
+    (base?.tensors[info.name]?.storage.workerBytes ?? 0)
+      + info.elementType.byteCount(ofElements: BlockGrid.blockLength)
+  }
+
+  /// The tensor of this index.
+  fileprivate func info(of index: Int) -> TensorInfo { tensors[index].info }
+
   /// The storage of tensor `index`, whose differences come from `differences`.
   func storage(of index: Int, differences: any TensorStorage) -> any TensorStorage {
     DeltaStorage(source: self, index: index, differences: differences)
@@ -168,6 +177,7 @@ private struct DeltaStorage: TensorStorage {
   let differences: any TensorStorage
 
   var residentBytes: Int { differences.residentBytes + source.residentBytes }
+  var workerBytes: Int { differences.workerBytes + source.workerBytes(of: source.info(of: index)) }
 
   func read(_ range: Range<Int>, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
     guard !range.isEmpty else { return }

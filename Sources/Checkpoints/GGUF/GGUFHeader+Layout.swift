@@ -5,7 +5,6 @@ extension GGUFHeader {
   static func layOut(
     _ tensors: [Description], dataStart: Int, alignment: Int, file: InputFile
   ) throws(EmbedFuseError) -> [Entry] {
-    try refuseUnreadable(tensors, path: file.path)
     var entries: [Entry] = []
     for tensor in tensors {
       entries.append(try entry(tensor, dataStart: dataStart, alignment: alignment, file: file))
@@ -57,20 +56,24 @@ extension GGUFHeader {
     return Entry(info: info, type: type, offset: dataStart + offset, byteCount: byteCount)
   }
 
-  /// Refuses a file with tensors of quantised types that can't be read, listing all of them.
-  private static func refuseUnreadable(_ tensors: [Description], path: String) throws(EmbedFuseError) {
+  /// The tensors of quantised types that can't be read, a line for each type.
+  static func unreadable(_ tensors: [Description]) -> [String] {
     var names: [String: [String]] = [:]
     for tensor in tensors {
       guard let type = GGMLType.name(ofUnreadable: tensor.type) else { continue }
       names[type, default: []].append(tensor.name)
     }
-    guard !names.isEmpty else { return }
-    let list = names.sorted { $0.key < $1.key }.map { type, names in
+    return names.sorted { $0.key < $1.key }.map { type, names in
       "\(type) (\(names.count)): \(names.printableList)"
     }
-    throw EmbedFuseError(
+  }
+
+  /// The error for a file that holds such tensors.
+  static func refusal(_ unreadable: [String], path: String) -> EmbedFuseError {
+    EmbedFuseError(
       .badData,
-      "holds tensors of quantised types that can't be read:\n  " + list.joined(separator: "\n  "), path: path,
+      "holds tensors of quantised types that can't be read:\n  " + unreadable.joined(separator: "\n  "),
+      path: path,
       remedy:
         "F32, F16, BF16, F64, Q8_0 and integers can be read: convert the model to one of these (convert_hf_to_gguf.py --outtype f16 in llama.cpp)"
     )

@@ -45,11 +45,14 @@ struct GGUFHeader {
   let alignment: Int
   /// The first byte of the data.
   let dataStart: Int
+  /// The tensors of quantised types that can't be read, a line for each type: only where the file is described.
+  let unreadable: [String]
 
   /// Reads and checks the header of an open file.
   ///
+  /// - Parameter describing: true to list tensors of quantised types that can't be read instead of refusing them.
   /// - Throws: `EmbedFuseError` (bad data) for what the format forbids and for quantised types that can't be read.
-  init(of file: InputFile) throws(EmbedFuseError) {
+  init(of file: InputFile, describing: Bool = false) throws(EmbedFuseError) {
     let path = file.path
     let contents = try file.withMappedBytes(0..<file.byteCount) { bytes throws(EmbedFuseError) in
       var scanner = GGUFScanner(path: path)
@@ -61,8 +64,11 @@ struct GGUFHeader {
     keyValues = contents.pairs
     alignment = contents.alignment
     dataStart = (contents.end + alignment - 1) / alignment * alignment
+    unreadable = Self.unreadable(contents.tensors)
+    guard unreadable.isEmpty || describing else { throw Self.refusal(unreadable, path: path) }
     entries = try Self.layOut(
-      contents.tensors, dataStart: dataStart, alignment: contents.alignment, file: file)
+      contents.tensors.filter { GGMLType.name(ofUnreadable: $0.type) == nil }, dataStart: dataStart,
+      alignment: contents.alignment, file: file)
   }
 
   /// Checks magic and version; returns the numbers of tensors and of key-value pairs.

@@ -13,7 +13,7 @@ final class ChunkCache: Sendable {
   /// A chunk's values, once they are decoded; who asks meanwhile waits.
   private final class Slot: Sendable {
     let byteCount: Int
-    let values = Mutex<[UInt8]?>(nil)
+    let values = Mutex<DecodedChunk?>(nil)
 
     init(byteCount: Int) { self.byteCount = byteCount }
   }
@@ -27,18 +27,22 @@ final class ChunkCache: Sendable {
 
   private let limit: Int
   private let state = Mutex(State())
+  private let shelf = BufferShelf()
 
   /// A cache of at most `limit` bytes, or of one chunk if that is larger.
   init(limit: Int) { self.limit = limit }
 
-  /// The values of a chunk of `byteCount` bytes, decoded unless they are still there.
+  /// The values of a chunk of `byteCount` bytes, decoded unless they are still there; `decode` writes all of them.
   func values(
-    of key: Key, byteCount: Int, decode: () throws(EmbedFuseError) -> [UInt8]
-  ) throws(EmbedFuseError) -> [UInt8] {
+    of key: Key, byteCount: Int, decode: (inout MutableSpan<UInt8>) throws(EmbedFuseError) -> Void
+  ) throws(EmbedFuseError) -> DecodedChunk {
     let slot = state.withLock { Self.slot(key, byteCount, limit: limit, in: &$0) }
     return try slot.values.withLock { values throws(EmbedFuseError) in
       if let values { return values }
-      let decoded = try decode()
+      var bytes = shelf.take(byteCount)
+      var span = bytes.mutableSpan
+      try decode(&span)
+      let decoded = DecodedChunk(bytes, of: shelf)
       values = decoded
       return decoded
     }

@@ -13,6 +13,8 @@ import TensorCore
   private var inflater: Inflater?
   /// What a step leaves for the next, by the number of steps still to be undone.
   private var buffers: [[UInt8]] = []
+  /// The bytes of a chunk as they are stored; only the first may be in use.
+  private var stored: [UInt8] = []
 
   init() throws(EmbedFuseError) {
     guard let context = unsafe ZSTD_createDCtx() else {
@@ -35,6 +37,23 @@ import TensorCore
     let applied = try ChunkFilter.applied(filters, mask: mask)
     while buffers.count < applied.count { buffers.append([]) }
     try undo(applied[...], of: stored, into: &chunk)
+  }
+
+  /// The same for a chunk that stands in a file.
+  func decode(
+    _ range: Range<Int>, of file: InputFile, filters: [ChunkFilter], mask: UInt32,
+    into chunk: inout MutableSpan<UInt8>
+  ) throws(EmbedFuseError) {
+    var bytes = [UInt8]()
+    swap(&bytes, &stored)
+    defer { swap(&bytes, &stored) }
+    if bytes.count < range.count {
+      // The next ones will be about as large.
+      bytes = [UInt8](repeating: 0, count: (range.count + 0xFFFF) & ~0xFFFF)
+    }
+    var span = bytes.mutableSpan
+    try file.read(range.count, at: range.lowerBound, into: &span)
+    try decode(bytes.span.extracting(0..<range.count), filters: filters, mask: mask, into: &chunk)
   }
 
   /// Undoes the last filter, then those before it.

@@ -1,3 +1,5 @@
+import TensorCore
+
 /// The grid of chunks over a dataset, and which elements each holds. Elements are counted row-major.
 struct ChunkGrid: Sendable, Hashable {
   /// The dataset's extents and a chunk's; at least one axis, none of them 0.
@@ -116,8 +118,19 @@ struct ChunkGrid: Sendable, Hashable {
     dimensions.indices.reduce(0) { $0 * counts[$1] + coordinates[$1] / chunk[$1] }
   }
 
-  /// How many chunks a range of `length` elements touches at most, about.
-  func chunksTouched(byRangeOf length: Int) -> Int {
+  /// How many chunks some blocks of a `BlockGrid`, one after the other, touch at most, about.
+  func chunksTouched(byBlocks blocks: Int) -> Int {
+    let (row, length) = (dimensions[dimensions.count - 1], BlockGrid.blockLength)
+    let block = row > length ? length : length / row * row
+    if let held = contiguousRange(of: 0)?.count, held % block == 0 {
+      // A block lies within one chunk.
+      return min(count, ((blocks - 1) * block + held - 1) / held + 1)
+    }
+    return chunksTouched(byRangeOf: blocks * length)
+  }
+
+  /// How many chunks a range of `length` elements touches at most, about, wherever it starts.
+  private func chunksTouched(byRangeOf length: Int) -> Int {
     var inner = 1
     var chunks = 1
     for axis in dimensions.indices.reversed() {

@@ -4,8 +4,8 @@ import TensorCore
 /// How much memory the chunks of a file take while it is read block by block.
 ///
 /// A block of rows may cross many chunks, and the next block the same ones: those stay decoded meanwhile, or every
-/// block would decode them again. So much is kept: what a block of one tensor touches, the same of the tensor that
-/// comes next, and a small chunk for every worker.
+/// block would decode them again. So much is kept: what the blocks of all workers touch together, and what one block
+/// of the tensor that comes next touches.
 struct ChunkMemory {
   /// Bytes of a chunk beyond which it must be plausible for the file, so that a small damaged one can't ask for much.
   private static let plainBytes = 256 << 20
@@ -14,35 +14,40 @@ struct ChunkMemory {
 
   /// Bytes of decoded chunks that are kept.
   let cacheBytes: Int
-  /// These, and what decoding takes besides.
-  let residentBytes: Int
+  /// Bytes that a worker needs to decode a chunk, besides its values.
+  let workerBytes: Int
+  /// What the library keeps of a file: its caches, and where chunks stand.
+  private let libraryBytes: Int
+
+  /// Bytes that stay in memory whoever reads.
+  var residentBytes: Int { Self.sum(cacheBytes, libraryBytes) }
 
   /// The memory for the datasets of a file.
-  init(_ datasets: [HDF5Dataset]) {
-    // What the chunks under one block take, the largest first; all that is chunked; the largest that takes buffers.
-    var windows: [Int] = []
-    var (total, buffers) = (0, 0)
+  ///
+  /// - Parameter most: the cache takes no more if one block's chunks need no more; nil for no limit.
+  init(_ datasets: [HDF5Dataset], most: Int?) {
+    let workers = min(16, max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+    // What the chunks under all workers' blocks take, and under one; all that is chunked; the most for decoding.
+    var (shared, single): ([Int], [Int]) = ([], [])
+    var (total, buffers, listed) = (0, 0, 0)
     for dataset in datasets {
-      guard case .chunked(let extents, _) = dataset.layout,
+      guard case .chunked(let extents, let places) = dataset.layout,
         let grid = ChunkGrid(dimensions: dataset.dimensions, chunk: extents)
       else { continue }
-      let chunk = Self.saturated(grid.chunkLength, dataset.type.byteCount)
-      let all = Self.saturated(chunk, grid.count)
-      let touched = grid.chunksTouched(byRangeOf: BlockGrid.blockLength)
-      let window = Self.saturated(chunk, touched)
-      // Of a tensor in several windows the next one is wanted before all workers are done with the last.
-      windows += window < all ? [window, window] : [window]
-      total = total.addingReportingOverflow(all).overflow ? .max : total + all
+      if case .listed(let chunks) = places { listed += chunks.count }
+      let chunk = Self.product(grid.chunkLength, dataset.type.byteCount)
+      shared.append(Self.product(chunk, grid.chunksTouched(byBlocks: workers)))
+      single.append(Self.product(chunk, grid.chunksTouched(byBlocks: 1)))
+      total = Self.sum(total, Self.product(chunk, grid.count))
       buffers = max(buffers, Self.buffers(dataset, chunk: chunk))
     }
-    windows.sort(by: >)
-    let (first, second) = (windows.first ?? 0, windows.dropFirst().first ?? 0)
-    let workers = min(16, max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
-    let wanted = [second, workers * min(first, 1 << 20)].reduce(first) {
-      $0.addingReportingOverflow($1).overflow ? .max : $0 + $1
-    }
-    cacheBytes = min(total, wanted)
-    residentBytes = cacheBytes.addingReportingOverflow(buffers).overflow ? .max : cacheBytes + buffers
+    single.sort(by: >)
+    // A block that reaches from one row of chunks into the next is done with the first when it comes to the second.
+    let least = ((single.first ?? 0) + 1) / 2
+    let wanted = min(total, Self.sum(shared.max() ?? 0, single.dropFirst().first ?? 0))
+    cacheBytes = most.map { max(least, min(wanted, $0)) } ?? wanted
+    workerBytes = buffers
+    libraryBytes = (3 << 20) + 256 * listed
   }
 
   /// Bytes that decoding a chunk takes besides its values: as it is stored, and between two filters.
@@ -53,18 +58,23 @@ struct ChunkMemory {
     {
       return 1 << 20
     }
-    return saturated(2, chunk)
+    return product(2, chunk)
   }
 
-  private static func saturated(_ first: Int, _ second: Int) -> Int {
+  private static func product(_ first: Int, _ second: Int) -> Int {
     let (product, overflow) = first.multipliedReportingOverflow(by: second)
     return overflow ? .max : product
   }
 
+  private static func sum(_ first: Int, _ second: Int) -> Int {
+    let (sum, overflow) = first.addingReportingOverflow(second)
+    return overflow ? .max : sum
+  }
+
   /// Checks that the chunks of a dataset have a size that can be held.
   static func check(_ grid: ChunkGrid, of dataset: HDF5Dataset, in file: HDF5File) throws(EmbedFuseError) {
-    let bytes = saturated(grid.chunkLength, dataset.type.byteCount)
-    guard bytes <= max(plainBytes, saturated(largestRatio, file.input.byteCount)) else {
+    let bytes = product(grid.chunkLength, dataset.type.byteCount)
+    guard bytes <= max(plainBytes, product(largestRatio, file.input.byteCount)) else {
       throw EmbedFuseError(
         .badData, "its chunks have \(bytes) bytes, too much for a file of \(file.input.byteCount)",
         path: file.path, tensor: dataset.path)

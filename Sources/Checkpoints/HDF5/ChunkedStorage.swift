@@ -7,8 +7,8 @@ struct ChunkedStorage: TensorStorage {
   struct Shared: Sendable {
     let file: HDF5File
     let cache: ChunkCache
-    /// Bytes that reading the file keeps in memory at most.
-    let residentBytes: Int
+    /// What reading the file takes.
+    let memory: ChunkMemory
   }
 
   /// Where the chunks stand, by the numbers of the grid.
@@ -25,7 +25,8 @@ struct ChunkedStorage: TensorStorage {
   private let type: ElementType
   private let width: Int
 
-  var residentBytes: Int { shared.residentBytes }
+  var residentBytes: Int { shared.memory.residentBytes }
+  var workerBytes: Int { shared.memory.workerBytes }
 
   /// - Parameter number: tells the dataset's chunks from those of others in the cache.
   init(
@@ -78,7 +79,7 @@ struct ChunkedStorage: TensorStorage {
           try decode(index, into: &target)
         }
       } else {
-        copy(try chunk(index), index, held, wanted, into: &bytes)
+        copy(try chunk(index).bytes, index, held, wanted, into: &bytes)
       }
     }
   }
@@ -108,15 +109,10 @@ struct ChunkedStorage: TensorStorage {
   }
 
   /// The values of a whole chunk, padding included.
-  private func chunk(_ index: Int) throws(EmbedFuseError) -> [UInt8] {
-    let size = grid.chunkLength * width
-    return try shared.cache.values(of: ChunkCache.Key(dataset: number, chunk: index), byteCount: size) {
-      () throws(EmbedFuseError) in
-      var values = [UInt8](repeating: 0, count: size)
-      var span = values.mutableSpan
-      try decode(index, into: &span)
-      return values
-    }
+  private func chunk(_ index: Int) throws(EmbedFuseError) -> DecodedChunk {
+    try shared.cache.values(
+      of: ChunkCache.Key(dataset: number, chunk: index), byteCount: grid.chunkLength * width
+    ) { values throws(EmbedFuseError) in try decode(index, into: &values) }
   }
 }
 
@@ -154,12 +150,13 @@ extension ChunkedStorage {
     if applied.isEmpty, chunk.byteCount == values.count {
       return try input.read(chunk.byteCount, at: chunk.offset, into: &values)
     }
-    guard values.count > ChunkDecoder.streamingBytes, ChunkDecoder.streams(applied) else {
-      return try decode(try input.bytes(stored), filters, mask: chunk.mask, into: &values)
-    }
     let decoder = try ChunkDecoder.shared.take()
     defer { ChunkDecoder.shared.put(decoder) }
-    try decoder.stream(stored, of: input, applied: applied, into: &values)
+    if values.count > ChunkDecoder.streamingBytes, ChunkDecoder.streams(applied) {
+      try decoder.stream(stored, of: input, applied: applied, into: &values)
+    } else {
+      try decoder.decode(stored, of: input, filters: filters, mask: chunk.mask, into: &values)
+    }
   }
 
   private func decode(

@@ -23,9 +23,9 @@ public struct HDF5Reader: Sendable {
     self.file = file
     self.options = options
     directory = try HDF5Directory(of: file)
-    let memory = ChunkMemory(directory.datasets)
+    let memory = ChunkMemory(directory.datasets, most: options.cacheBytes)
     shared = ChunkedStorage.Shared(
-      file: file, cache: ChunkCache(limit: memory.cacheBytes), residentBytes: memory.residentBytes)
+      file: file, cache: ChunkCache(limit: memory.cacheBytes), memory: memory)
   }
 
   /// The tensors, in the order in which they were made, which is also that of their values.

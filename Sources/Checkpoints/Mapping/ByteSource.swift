@@ -9,9 +9,21 @@ protocol ByteSource: Sendable {
   ///
   /// - Throws: `EmbedFuseError` where the file can't be read, has become shorter, or doesn't hold what it declares.
   func read(_ count: Int, at offset: Int, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError)
+
+  /// Bytes kept in memory at most, counted once for all sources of a file.
+  var residentBytes: Int { get }
+
+  /// Bytes that each worker needs at most while it reads.
+  var workerBytes: Int { get }
 }
 
 extension ByteSource {
+  /// Nothing.
+  var residentBytes: Int { 0 }
+
+  /// Nothing.
+  var workerBytes: Int { 0 }
+
   /// The bytes of a range, in an array of their own.
   func bytes(_ range: Range<Int>) throws(EmbedFuseError) -> [UInt8] {
     precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
@@ -41,6 +53,9 @@ struct SourceRegion: TensorStorage {
   /// The source's byte at which the first element starts.
   let offset: Int
   let elementType: ElementType
+
+  var residentBytes: Int { source.residentBytes }
+  var workerBytes: Int { source.workerBytes }
 
   func read(_ range: Range<Int>, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
     let start = elementType.byteCount(ofElements: range.lowerBound)

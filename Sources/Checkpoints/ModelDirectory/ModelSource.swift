@@ -60,7 +60,10 @@ public struct ModelSource: Sendable {
   /// The strings attached to the transformer's checkpoint.
   public let metadata: [String: String]
   /// The most bytes that reading the tensors keeps in memory besides the blocks at hand.
-  public internal(set) var cacheBytes = 0
+  public var cacheBytes = 0
+
+  /// The most bytes that each worker needs besides to decode what stands in the files.
+  public var workerBytes: Int { tensors.lazy.map(\.stored.storage.workerBytes).max() ?? 0 }
 
   /// The path, as the file records it, of the checkpoint to which this one is stored; nil for one that is complete.
   public internal(set) var relativeTo: String?

@@ -8,6 +8,7 @@ struct ByteSwappedStorage: TensorStorage {
   let type: ElementType
 
   var residentBytes: Int { stored.residentBytes }
+  var workerBytes: Int { stored.workerBytes }
 
   func read(_ range: Range<Int>, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
     try stored.read(range, into: &bytes)

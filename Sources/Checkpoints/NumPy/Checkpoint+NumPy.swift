@@ -59,8 +59,10 @@ extension Checkpoint {
         ignored.append(entry.name)
       }
     }
-    guard failures.isEmpty else { throw EmbedFuseError(listing: failures, path: path) }
-    guard !tensors.isEmpty || archive.entries.isEmpty else {
+    guard failures.isEmpty || options.describing else {
+      throw EmbedFuseError(listing: failures, path: path)
+    }
+    guard !tensors.isEmpty || !failures.isEmpty || archive.entries.isEmpty else {
       throw EmbedFuseError(
         .badData, "is a zip archive without NumPy arrays (entries that end in .npy)", path: path,
         remedy: "name a file that numpy.savez has written")
@@ -68,8 +70,11 @@ extension Checkpoint {
     return Checkpoint(
       path: path, format: .numpy, tensors: tensors.sorted { $0.offset < $1.offset }.map(\.tensor),
       metadata: metadata, files: [(path, file.byteCount)],
-      notes: ignored.isEmpty
+      notes: (ignored.isEmpty
         ? [] : ["\(path.printable): entries that are no arrays are ignored: \(ignored.printableList)"])
+        + failures.map {
+          "\(path.printable): an array that can't be read: \(($0.tensor ?? "").printable) \($0.problem)"
+        })
   }
 
   /// The tensor that an entry holds.

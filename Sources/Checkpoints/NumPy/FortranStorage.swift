@@ -18,6 +18,9 @@ struct FortranStorage: TensorStorage {
   private let height: Int
   private let columns: Int
 
+  var residentBytes: Int { stored.residentBytes }
+  var workerBytes: Int { stored.workerBytes + Self.slabLength * width }
+
   /// An array of at least one element of whole bytes.
   init(_ stored: any TensorStorage, shape: Shape, type: ElementType) {
     self.stored = stored

@@ -28,7 +28,7 @@ extension Checkpoint {
     } catch {
       throw error.located(path: path, start: file.pickleOffset)
     }
-    let contents = try TorchContents(of: file, dictionary)
+    let contents = try TorchContents(of: file, dictionary, describing: options.describing)
     return Checkpoint(
       path: path, format: .pytorch, tensors: contents.tensors, aliases: contents.aliases,
       files: [(path, file.file.byteCount)], notes: contents.notes)
@@ -76,7 +76,8 @@ private struct TorchContents {
   private static let repetitionLimit = 4
   private static let repetitionAllowance = 64 << 20
 
-  init(of torch: TorchFile, _ dictionary: StateDict) throws(EmbedFuseError) {
+  /// - Parameter describing: true to tell of tensors that can't be read instead of refusing the file.
+  init(of torch: TorchFile, _ dictionary: StateDict, describing: Bool) throws(EmbedFuseError) {
     let path = torch.file.path
     guard !dictionary.entries.isEmpty else {
       throw EmbedFuseError(
@@ -86,10 +87,12 @@ private struct TorchContents {
     var names: [TorchTensor: String] = [:]
     var stored: [ExactString: Int] = [:]
     var byteCount = 0
+    var unreadable: [String] = []
     for entry in dictionary.entries {
       do throws(PickleError) {
         switch try torch.pickle.tensor(entry.value) {
         case .other: throw PickleError(problem: "is no tensor that can be read")
+        case .unreadable(let reason) where describing: unreadable.append("\(entry.name) \(reason)")
         case .unreadable(let reason): throw PickleError(problem: reason)
         case .tensor(let tensor):
           if tensor.count > 0, let name = names[tensor] {
@@ -115,13 +118,16 @@ private struct TorchContents {
         .badData, "its tensors have \(byteCount) bytes, but only \(storedByteCount) are stored", path: path,
         remedy: "expanded tensors repeat their values: save them with .contiguous()")
     }
-    guard found.contains(where: { $0.tensor.info.byteCount > 0 }) else {
+    guard !unreadable.isEmpty || found.contains(where: { $0.tensor.info.byteCount > 0 }) else {
       throw EmbedFuseError(
         .badData, "all its \(found.count) tensors are empty", path: path,
         remedy: "a DeepSpeed ZeRO-3 checkpoint keeps only placeholders here: run its zero_to_fp32.py first")
     }
     tensors = found.sorted { $0.place < $1.place }.map(\.tensor)
     notes = Self.notes(of: torch, dictionary)
+    if !unreadable.isEmpty {
+      notes.append("\(path.printable): tensors that can't be read: \(unreadable.printableList)")
+    }
   }
 
   private static func notes(of torch: TorchFile, _ dictionary: StateDict) -> [String] {

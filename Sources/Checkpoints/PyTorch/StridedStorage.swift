@@ -18,6 +18,9 @@ struct StridedStorage: TensorStorage {
   /// Bytes of an element.
   let width: Int
 
+  var residentBytes: Int { source.residentBytes }
+  var workerBytes: Int { source.workerBytes + Self.windowByteLimit }
+
   /// One axis of what is gathered: how often, and how many bytes apart there and here.
   private struct Axis {
     var count: Int

@@ -7,8 +7,13 @@ import TensorCore
 /// A bounded number of streams and of bytes of points is kept, the entries used last first.
 final class InflateStreams: Sendable {
   /// Bytes of restart points that are kept for one archive.
-  static let pointByteLimit = 8 << 20
+  static let pointByteLimit = 2 << 20
   private static let idleLimit = 8
+  /// What a stream takes: zlib's state and window, and a buffer of input.
+  static let streamByteCount = 96 << 10
+
+  /// Bytes that all of it takes at most, but for the streams in use.
+  static let residentBytes = pointByteLimit + idleLimit * streamByteCount
 
   private struct State {
     /// Streams that nobody uses, those used last at the end.
@@ -51,9 +56,9 @@ final class InflateStreams: Sendable {
     }
   }
 
-  /// Bytes between two restart points of an entry: at most 4 MiB of points an entry.
+  /// Bytes between two restart points of an entry: at most 1 MiB of points an entry.
   private static func spacing(of entry: ZipEntry) -> Int {
-    max(1 << 20, entry.byteCount / 128)
+    max(1 << 20, entry.byteCount / 32)
   }
 
   /// True if no restart point stands at `position` or within the spacing before it, or after it.
@@ -88,13 +93,18 @@ struct InflatedBytes: ByteSource {
   let entry: ZipEntry
   let streams: InflateStreams
 
+  /// Bytes that are inflated at a time on the way to those that are wanted.
+  private static let skippedByteCount = 64 << 10
+
   var byteCount: Int { entry.byteCount }
+  var residentBytes: Int { InflateStreams.residentBytes }
+  var workerBytes: Int { InflateStreams.streamByteCount + Self.skippedByteCount }
 
   func read(_ count: Int, at offset: Int, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
     guard count > 0 else { return }
     let stream = try streams.take(entry, at: offset)
     if stream.position < offset {
-      var skipped = [UInt8](repeating: 0, count: min(64 << 10, offset - stream.position))
+      var skipped = [UInt8](repeating: 0, count: min(Self.skippedByteCount, offset - stream.position))
       var span = skipped.mutableSpan
       while stream.position < offset {
         try stream.read(min(span.count, offset - stream.position), into: &span, points: streams)
