@@ -181,7 +181,8 @@ typedef struct {
   void (*sizes)(const double *, const double *, double *, size_t);
   void (*variances)(const double *, size_t, size_t, double *, size_t);
   void (*magnitudes)(const double *, double *, size_t);
-  size_t (*histogram)(const double *, size_t, int, uint64_t, uint32_t *);
+  size_t (*histogram)(const double *, size_t, int, int, uint64_t, uint32_t *);
+  size_t (*window_histogram)(const double *, size_t, uint32_t *);
   void (*place_histogram)(const double *, size_t, uint64_t, uint64_t, int, uint64_t, uint32_t *);
   size_t (*collect)(const double *, size_t, int, uint64_t, uint64_t, uint64_t *, uint64_t *);
   void (*products)(const double *, size_t, size_t, const double *, double *, size_t);
@@ -204,7 +205,8 @@ typedef struct {
          rounding_fnuz##s, rounding_fnuz##s},                                                            \
         mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s, element_combine##s,           \
         interval##s, keep##s, keep_each##s, vote##s, keep_above##s, sizes##s, variances##s,              \
-        magnitudes##s, histogram##s, place_histogram##s, collect##s, products##s, add_product##s,        \
+        magnitudes##s, histogram##s, window_histogram##s, place_histogram##s, collect##s, products##s,   \
+        add_product##s,                                                                                  \
         exponentials##s, divergence##s, fma_mean##s, combine##s, stored_delta_sums##s,                      \
         {encode_differences8##s, encode_differences16##s, encode_differences32##s, encode_differences64##s},  \
         {decode_differences8##s, decode_differences16##s, decode_differences32##s, decode_differences64##s}   \
@@ -352,8 +354,12 @@ void ck_place_histogram(const double *keys, size_t n, uint64_t key, uint64_t sta
   current()->place_histogram(keys, n, key, start, shift, prefix, bins);
 }
 
-size_t ck_histogram(const double *keys, size_t n, int shift, uint64_t prefix, uint32_t *bins) {
-  return current()->histogram(keys, n, shift, prefix, bins);
+size_t ck_histogram(const double *keys, size_t n, int shift, int width, uint64_t prefix, uint32_t *bins) {
+  return current()->histogram(keys, n, shift, width, prefix, bins);
+}
+
+size_t ck_window_histogram(const double *keys, size_t n, uint32_t *bins) {
+  return current()->window_histogram(keys, n, bins);
 }
 
 size_t ck_collect(const double *keys, size_t n, int shift, uint64_t prefix, uint64_t start, uint64_t *found_keys,

@@ -49,9 +49,9 @@ public protocol FusionMethod: Sendable {
     stage: Int, channel: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
     to keys: inout MutableSpan<Double>)
 
-  /// The ranks that a stage asks for, by channel: 0 is the least of `elementCount` keys. Results are two numbers for
+  /// The ranks that a stage asks for among `elementCount` keys, by channel. Results are two numbers for
   /// each rank, as `Boundary` reads them.
-  func ranks(stage: Int, elementCount: Int, in tensor: TensorContext, known: Known) -> [[Int]]
+  func ranks(stage: Int, elementCount: Int, in tensor: TensorContext, known: Known) -> [[Rank]]
 
   /// What is made of the results of a stage, once for every row, table, or tensor: later calls see this.
   func conclude(stage: Int, results: [Double], in tensor: TensorContext, known: Known) -> [Double]
@@ -101,7 +101,7 @@ extension FusionMethod {
   }
 
   /// None.
-  public func ranks(stage: Int, elementCount: Int, in tensor: TensorContext, known: Known) -> [[Int]] { [] }
+  public func ranks(stage: Int, elementCount: Int, in tensor: TensorContext, known: Known) -> [[Rank]] { [] }
 
   /// The results themselves.
   public func conclude(stage: Int, results: [Double], in tensor: TensorContext, known: Known) -> [Double] {

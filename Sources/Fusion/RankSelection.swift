@@ -3,8 +3,9 @@ import Kernels
 /// Finds the elements at certain ranks among many, exactly and in bounded memory: a radix search over the bit patterns
 /// of their keys, which takes the keys once a pass in any order.
 ///
-/// A pass counts the keys by 16 bits within the part of the order that is left, or, once few are left, collects them.
-/// Two passes are the rule. Where more keys are equal than can be collected, the search goes on over the bits of their
+/// A pass counts the keys by 16 bits within the part of the order that is left, or, once few are left, collects them; the
+/// first counts by a window around the sizes that are common, and goes for nothing where a key outside is looked for. Two
+/// passes are the rule. Where more keys are equal than can be collected, the search goes on over the bits of their
 /// places. The order is by key and then from the last place to the first, as `Boundary` has it; keys of 0 are not told
 /// apart, their place being the last.
 public struct RankSelection: Sendable {
@@ -14,8 +15,10 @@ public struct RankSelection: Sendable {
   /// What is counted or collected in a pass.
   struct Request: Sendable, Hashable {
     enum Kind: Sendable, Hashable {
-      /// Keys by the 16 bits from `shift` on.
-      case keys
+      /// Keys by their places in the window.
+      case window
+      /// Keys by so many bits from `shift` on.
+      case keys(width: Int)
       /// The places of the keys that are `prefix`, by the 16 bits from `shift` on, within those that start as `places`.
       case places(UInt64)
       /// Keys and places.
@@ -30,6 +33,8 @@ public struct RankSelection: Sendable {
   /// One rank that is looked for.
   private struct Target: Sendable {
     var request: Request
+    /// The share of the keys other than 0 from whose first on it counts, until that is known.
+    var share: Double?
     /// The rank among those that are left.
     var rank: Int
     var result: (key: Double, place: Int)?
@@ -43,14 +48,17 @@ public struct RankSelection: Sendable {
   private var zeros: [Int] = []
   private var found: [(keys: [UInt64], places: [UInt64])] = []
 
-  /// A search for ranks among `count` elements, by channel; 0 is the least.
-  public init(ranks: [[Int]], count: Int) {
+  /// A search for ranks among `count` elements, by channel.
+  public init(ranks: [[Rank]], count: Int) {
     self.count = count
     for (channel, ranks) in ranks.enumerated() {
       for rank in ranks {
         let few = count <= Self.collectLimit
-        let request = Request(channel: channel, kind: few ? .all : .keys, shift: few ? 64 : 48, prefix: 0)
-        targets.append(Target(request: request, rank: rank))
+        let request = Request(channel: channel, kind: few ? .all : .window, shift: few ? 64 : 0, prefix: 0)
+        switch rank {
+        case .place(let place): targets.append(Target(request: request, rank: place))
+        case .greatest(let share): targets.append(Target(request: request, share: share, rank: 0))
+        }
       }
     }
     beginPass()
@@ -79,6 +87,7 @@ public struct RankSelection: Sendable {
     for index in requests.indices {
       if requests[index].kind == .all {
         found[index].keys += part.keys[index]
+        zeros[index] += part.keys[index].count { $0 == 1 << 63 }
         found[index].places += part.places[index]
       } else {
         Self.add(part.histograms[index], to: &histograms[index])
@@ -95,13 +104,25 @@ public struct RankSelection: Sendable {
   public mutating func endPass() {
     for index in targets.indices where targets[index].result == nil {
       let place = requests.firstIndex(of: targets[index].request)!
+      resolveShare(of: &targets[index], zeros: zeros[place])
+      guard targets[index].result == nil else { continue }
       switch targets[index].request.kind {
       case .all: targets[index].result = element(at: targets[index].rank, of: found[place])
-      case .keys: narrowKeys(&targets[index], by: histograms[place], zeros: zeros[place])
+      case .window: narrowWindow(&targets[index], by: histograms[place], zeros: zeros[place])
+      case .keys(let width): narrowKeys(&targets[index], width: width, by: histograms[place])
       case .places: narrowPlaces(&targets[index], by: histograms[place])
       }
     }
     beginPass()
+  }
+
+  /// Makes a rank of a share, now that it is known how many keys are 0.
+  private func resolveShare(of target: inout Target, zeros: Int) {
+    guard let share = target.share else { return }
+    let kept = Int((Double(count - zeros) * share).rounded(.down))
+    target.share = nil
+    target.rank = count - kept
+    if kept == 0 { target.result = (.infinity, count - 1) }
   }
 
   private func element(at rank: Int, of found: (keys: [UInt64], places: [UInt64])) -> (Double, Int) {
@@ -149,22 +170,40 @@ public struct RankSelection: Sendable {
     return (histogram.count - 1, before, 0)
   }
 
-  private func narrowKeys(_ target: inout Target, by histogram: [Int], zeros: Int) {
-    let old = target.request
+  private func narrowWindow(_ target: inout Target, by histogram: [Int], zeros: Int) {
     let (bin, before, inside) = bin(of: target.rank, in: histogram)
-    target.rank -= before
-    let prefix = old.prefix << 16 | UInt64(bin)
-    if old.shift == 48 && bin == 0x8000 && inside == zeros {
+    if bin == 0 && inside == zeros {
       target.result = (0, count - 1)
-    } else if inside <= Self.collectLimit {
-      target.request = Request(channel: old.channel, kind: .all, shift: old.shift, prefix: prefix)
-    } else if old.shift > 0 {
-      target.request = Request(channel: old.channel, kind: .keys, shift: old.shift - 16, prefix: prefix)
+    } else if bin == 0 || bin == histogram.count - 1 {
+      target.request = Request(
+        channel: target.request.channel, kind: .keys(width: 16), shift: 48, prefix: 0)
+    } else {
+      narrow(
+        &target, to: KeyWindow.first + UInt64(bin), shift: KeyWindow.shift, before: before, inside: inside)
+    }
+  }
+
+  private func narrowKeys(_ target: inout Target, width: Int, by histogram: [Int]) {
+    let (bin, before, inside) = bin(of: target.rank, in: histogram)
+    let prefix = target.request.prefix << UInt64(width) | UInt64(bin)
+    narrow(&target, to: prefix, shift: target.request.shift, before: before, inside: inside)
+  }
+
+  /// Goes on among the `inside` keys whose ordered bits from `shift` on are `prefix`.
+  private func narrow(_ target: inout Target, to prefix: UInt64, shift: Int, before: Int, inside: Int) {
+    let channel = target.request.channel
+    target.rank -= before
+    if inside <= Self.collectLimit {
+      target.request = Request(channel: channel, kind: .all, shift: shift, prefix: prefix)
+    } else if shift > 0 {
+      let width = min(16, shift)
+      target.request = Request(
+        channel: channel, kind: .keys(width: width), shift: shift - width, prefix: prefix)
     } else {
       // All that are left are equal: from the last place to the first is from the first on, seen from the other end.
       target.rank = inside - 1 - target.rank
       let shift = count > 1 << 32 ? 32 : count > 1 << 16 ? 16 : 0
-      target.request = Request(channel: old.channel, kind: .places(0), shift: shift, prefix: prefix)
+      target.request = Request(channel: channel, kind: .places(0), shift: shift, prefix: prefix)
     }
   }
 
@@ -203,10 +242,16 @@ extension RankSelection {
     }
 
     private static func count(
-      _ values: Span<Double>, _ request: Request, in histogram: inout [UInt32]
+      _ values: Span<Double>, _ request: Request, width: Int, in histogram: inout [UInt32]
     ) -> Int {
       var bins = histogram.mutableSpan
-      return addHistogram(of: values, shift: request.shift, prefix: request.prefix, to: &bins)
+      return addHistogram(
+        of: values, shift: request.shift, width: width, prefix: request.prefix, to: &bins)
+    }
+
+    private static func countInWindow(_ values: Span<Double>, in histogram: inout [UInt32]) -> Int {
+      var bins = histogram.mutableSpan
+      return KeyWindow.addHistogram(of: values, to: &bins)
     }
 
     private static func countPlaces(
@@ -222,8 +267,8 @@ extension RankSelection {
       for index in requests.indices where requests[index].channel == channel {
         let request = requests[index]
         switch request.kind {
-        case .keys:
-          zeros[index] += Self.count(values, request, in: &histograms[index])
+        case .window: zeros[index] += Self.countInWindow(values, in: &histograms[index])
+        case .keys(let width): _ = Self.count(values, request, width: width, in: &histograms[index])
         case .all:
           if room.keys.count <= values.count {
             room = (

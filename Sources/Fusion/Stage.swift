@@ -68,6 +68,14 @@ public struct Known: Sendable, Hashable {
   }
 }
 
+/// A rank that a stage asks for.
+public enum Rank: Sendable, Hashable {
+  /// So many keys come before it: 0 is the least.
+  case place(Int)
+  /// The first of the ⌊share·m⌋ greatest, m being the number of keys that aren't 0: where that is none, infinity.
+  case greatest(share: Double)
+}
+
 /// A place in the order of the elements of a tensor, by key and then from the last to the first, so that the lowest
 /// flat index counts as the greatest of equal keys.
 public struct Boundary: Sendable, Hashable {

@@ -190,22 +190,45 @@ public func number(orderedBits bits: UInt64) -> Double {
   Double(bitPattern: bits >> 63 == 1 ? bits & ~(1 << 63) : ~bits)
 }
 
-/// Counts the keys by 16 of their ordered bits.
+/// Counts the keys by some of their ordered bits.
 ///
 /// - Parameters:
 ///   - keys: the numbers.
 ///   - shift: the lowest of the bits that count.
-///   - prefix: what the bits above must be; for shift 48 there are none.
+///   - width: how many they are, at most 16.
+///   - prefix: what the bits above must be, if there are any.
 ///   - bins: 65,536 counts.
-/// - Returns: for shift 48, how many keys are 0.
+/// - Returns: if there are no bits above, how many keys are 0.
 public func addHistogram(
-  of keys: Span<Double>, shift: Int, prefix: UInt64, to bins: inout MutableSpan<UInt32>
+  of keys: Span<Double>, shift: Int, width: Int, prefix: UInt64, to bins: inout MutableSpan<UInt32>
 ) -> Int {
-  precondition(bins.count >= 65_536)
+  precondition(bins.count >= 65_536 && shift >= 0 && width <= 16 && shift + width <= 64)
   return unsafe keys.withUnsafeBufferPointer { keys in
     unsafe bins.withUnsafeMutableBufferPointer { bins in
       guard let first = keys.baseAddress else { return 0 }
-      return unsafe ck_histogram(first, keys.count, Int32(shift), prefix, bins.baseAddress!)
+      return unsafe ck_histogram(first, keys.count, Int32(shift), Int32(width), prefix, bins.baseAddress!)
+    }
+  }
+}
+
+/// The sizes that deltas and their variances commonly have, cut finely: 2^-60 ..< 2^4 by ten bits of the fraction.
+public enum KeyWindow {
+  /// The lowest of the ordered bits that count.
+  public static let shift = Int(CK_WINDOW_SHIFT)
+  /// The ordered bits from `shift` on of bin 0.
+  public static let first = orderedBits(CK_WINDOW_LEAST) >> UInt64(shift)
+
+  /// Counts every key by its place in the window; those below are counted in the first of the 65,536 bins, those above in
+  /// the last.
+  ///
+  /// - Returns: how many keys are 0.
+  public static func addHistogram(of keys: Span<Double>, to bins: inout MutableSpan<UInt32>) -> Int {
+    precondition(bins.count >= 65_536)
+    return unsafe keys.withUnsafeBufferPointer { keys in
+      unsafe bins.withUnsafeMutableBufferPointer { bins in
+        guard let first = keys.baseAddress else { return 0 }
+        return unsafe ck_window_histogram(first, keys.count, bins.baseAddress!)
+      }
     }
   }
 }

@@ -202,15 +202,29 @@ import Testing
       let keys = zip(x[1], x[0]).map { $0 - $1 }
       var bins = [UInt32](repeating: 0, count: 65_536)
       var span = bins.mutableSpan
-      let zeros = addHistogram(of: keys.span, shift: 48, prefix: 0, to: &span)
+      let zeros = addHistogram(of: keys.span, shift: 48, width: 16, prefix: 0, to: &span)
       #expect(zeros == keys.count { $0 == 0 && $0.sign == .plus })
       var plain = [UInt32](repeating: 0, count: 65_536)
       for key in keys { plain[Int(orderedBits(key) >> 48)] += 1 }
       #expect(bins == plain)
+      var window = [UInt32](repeating: 0, count: 65_536)
+      var windowSpan = window.mutableSpan
+      #expect(KeyWindow.addHistogram(of: keys.span, to: &windowSpan) == zeros)
+      var plainWindow = [UInt32](repeating: 0, count: 65_536)
+      for key in keys {
+        let place = Int(orderedBits(key) >> UInt64(KeyWindow.shift)) - Int(KeyWindow.first)
+        plainWindow[max(0, min(65_535, place))] += 1
+      }
+      #expect(window == plainWindow)
       let half = orderedBits(0.5)
+      var few = [UInt32](repeating: 0, count: 65_536)
+      var fewSpan = few.mutableSpan
+      _ = addHistogram(of: keys.span, shift: 51, width: 5, prefix: half >> 56, to: &fewSpan)
+      let near = keys.map(orderedBits).filter { $0 >> 56 == half >> 56 }
+      #expect(few.reduce(0, +) == UInt32(near.count) && few[32...].allSatisfy { $0 == 0 })
       var lower = [UInt32](repeating: 0, count: 65_536)
       var lowerSpan = lower.mutableSpan
-      _ = addHistogram(of: keys.span, shift: 32, prefix: half >> 48, to: &lowerSpan)
+      _ = addHistogram(of: keys.span, shift: 32, width: 16, prefix: half >> 48, to: &lowerSpan)
       let inside = keys.filter { orderedBits($0) >> 48 == half >> 48 }
       #expect(lower.reduce(0, +) == UInt32(inside.count))
       var (found, places) = (

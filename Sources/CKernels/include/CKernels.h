@@ -116,9 +116,18 @@ void ck_magnitudes(const double *v, double *lanes, size_t n);
 /// Bits that order as the numbers do: ascending, -0 before 0.
 uint64_t ck_ordered_bits(double v);
 
-/// Counts, for every key whose ordered bits above `shift + 16` are `prefix`, its 16 bits from `shift` on: one of
-/// 65,536 bins. For shift 48 there are no bits above, and it returns how many keys are 0.
-size_t ck_histogram(const double *keys, size_t n, int shift, uint64_t prefix, uint32_t *bins);
+/// Counts, for every key whose ordered bits above `shift + width` are `prefix`, its `width` bits from `shift` on: one of
+/// 2^width bins. If there are no bits above, it returns how many keys are 0.
+size_t ck_histogram(const double *keys, size_t n, int shift, int width, uint64_t prefix, uint32_t *bins);
+
+/// The ordered bits from CK_WINDOW_SHIFT on of numbers from CK_WINDOW_LEAST on are 65,536 in a row up to 2^4: ten bits of
+/// the fraction for the sizes that deltas and their variances have.
+enum { CK_WINDOW_SHIFT = 42 };
+#define CK_WINDOW_LEAST 0x1p-60
+
+/// Counts every key by its place in the window, lesser ones in the first bin and greater ones in the last. Returns how
+/// many keys are 0.
+size_t ck_window_histogram(const double *keys, size_t n, uint32_t *bins);
 
 /// Counts, for every key whose ordered bits are `key` and whose place, start + i, starts with `prefix` above
 /// `shift + 16`, the place's 16 bits from `shift` on.

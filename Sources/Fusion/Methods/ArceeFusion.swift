@@ -25,8 +25,8 @@ public struct ArceeFusion: FusionMethod {
   }
 
   /// The quartiles.
-  public func ranks(stage: Int, elementCount n: Int, in tensor: TensorContext, known: Known) -> [[Int]] {
-    n == 0 ? [[]] : [[0.25, 0.5, 0.75].map { Int($0 * Double(n - 1)) }]
+  public func ranks(stage: Int, elementCount n: Int, in tensor: TensorContext, known: Known) -> [[Rank]] {
+    n == 0 ? [[]] : [[0.25, 0.5, 0.75].map { .place(Int($0 * Double(n - 1))) }]
   }
 
   /// Adds base and model of a row, in this order.

@@ -61,13 +61,13 @@ public struct MiddlingDeltas<E: Election>: DeltaSelection {
   }
 
   /// The first rank that is kept, and the first above those.
-  public func ranks(elementCount n: Int, in tensor: TensorContext) -> [[Int]] {
+  public func ranks(elementCount n: Int, in tensor: TensorContext) -> [[Rank]] {
     zip(tensor.values("density"), tensor.values("gamma")).map { density, gamma in
       guard density < 1 else { return [] }
       let target = Int((density * Double(n)).rounded(.down))
       let bottom = max(0, n - target - Int((gamma * Double(n)).rounded(.down)))
       guard target > 0 else { return [] }
-      return bottom + target < n ? [bottom, bottom + target] : [bottom]
+      return (bottom + target < n ? [bottom, bottom + target] : [bottom]).map(Rank.place)
     }
   }
 

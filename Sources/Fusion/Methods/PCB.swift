@@ -30,11 +30,13 @@ public struct PCB: FusionMethod {
   }
 
   /// 0.01 % and 99.99 %; the first score that is kept and the last.
-  public func ranks(stage: Int, elementCount n: Int, in tensor: TensorContext, known: Known) -> [[Int]] {
+  public func ranks(stage: Int, elementCount n: Int, in tensor: TensorContext, known: Known) -> [[Rank]] {
     tensor.values("ratio").map { ratio in
       guard n > 0 else { return [] }
-      if stage == 0 { return [Int(Double(n) * 0.0001), max(0, Int(Double(n) * 0.9999 - 1))] }
-      return [n - max(1, Int((ratio * Double(n)).rounded(.down))), n - 1]
+      if stage == 0 {
+        return [.place(Int(Double(n) * 0.0001)), .place(max(0, Int(Double(n) * 0.9999 - 1)))]
+      }
+      return [.place(n - max(1, Int((ratio * Double(n)).rounded(.down)))), .place(n - 1)]
     }
   }
 

@@ -8,7 +8,7 @@ import TensorCore
 /// the same for all; of equal ones those with the lowest flat index. With c_k = mean(δ_k²)/Σ_j mean(δ_j²) of what is
 /// kept and g = sign(Σ δ_k), plus where the sum is 0, θ = θ₀ + Σ_{sign(δ_k) = g} c_k·δ_k / Σ_{sign(δ_k) = g} c_k. Free of
 /// scale: coefficients are uniform only where all deltas are 0; mergekit makes them so where the sum of the mean squares
-/// is below 1e-6, as it is for many light fine-tunes. Two passes, four or five where elements are selected.
+/// is below 1e-6, as it is for many light fine-tunes. Two passes, four where elements are selected.
 public struct SCE: FusionMethod {
   /// `select_topk`.
   public static let description = MethodDescription(
@@ -30,17 +30,16 @@ public struct SCE: FusionMethod {
 
   private func selects(_ tensor: TensorContext) -> Bool { tensor.value("select_topk") < 1 }
 
-  /// How many elements vary, the rank of those that are kept, and squares.
+  /// The boundary of what is kept, and squares.
   public func stages(for tensor: TensorContext) -> [Stage] {
     let squares = Stage(over: .tensor, .sums(2 * tensor.modelCount))
     guard selects(tensor) else { return [squares] }
-    return [Stage(over: .tensor, .sums(1)), Stage(over: .tensor, .ranks(channels: 1)), squares]
+    return [Stage(over: .tensor, .ranks(channels: 1)), squares]
   }
 
-  /// The first rank that is kept.
-  public func ranks(stage: Int, elementCount n: Int, in tensor: TensorContext, known: Known) -> [[Int]] {
-    let kept = Int((known[0][0] * tensor.value("select_topk")).rounded(.down))
-    return [kept > 0 ? [n - kept] : []]
+  /// The first of the elements that are kept.
+  public func ranks(stage: Int, elementCount: Int, in tensor: TensorContext, known: Known) -> [[Rank]] {
+    [[.greatest(share: tensor.value("select_topk"))]]
   }
 
   /// The variance of the deltas.
@@ -51,18 +50,11 @@ public struct SCE: FusionMethod {
     deltaVariances(of: inputs, tile.layout, count: tile.modelCount, into: &keys)
   }
 
-  /// Counts the elements that vary, or adds the squares of what is kept.
+  /// Adds the squares of what is kept.
   public func accumulate(
     stage: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
     to lanes: inout MutableSpan<Double>, scratch: inout [Double]
   ) {
-    if selects(tensor) && stage == 0 {
-      if scratch.count < tile.count { scratch = Array(repeating: 0, count: tile.count) }
-      var keys = scratch.mutableSpan
-      writeKeys(stage: 1, channel: 0, tile, of: inputs, known: known, in: tensor, to: &keys)
-      for i in 0..<tile.count where keys[i] != 0 { lanes[i % laneCount] += 1 }
-      return
-    }
     select(tile, of: inputs, known: known, in: tensor, into: &scratch)
     for k in 0..<tile.modelCount {
       addMagnitudes(of: scratch.span, from: k * tile.count, count: tile.count, to: &lanes, sum: 2 * k)
@@ -84,7 +76,7 @@ public struct SCE: FusionMethod {
     into target: inout MutableSpan<Double>, tally: inout WeightTally, scratch: inout [Double]
   ) {
     select(tile, of: inputs, known: known, in: tensor, into: &scratch)
-    let weights = known[selects(tensor) ? 2 : 0]
+    let weights = known[selects(tensor) ? 1 : 0]
     combineSelected(
       of: inputs, tile.layout, deltas: scratch.span, weights: weights, votes: weights.map { _ in 1 },
       by: Consensus(elects: true, normalize: true), into: &target)
@@ -104,14 +96,10 @@ public struct SCE: FusionMethod {
         of: inputs, tile.layout, input: k + 1, sizes: 0...Double.infinity, into: &deltas, at: k * tile.count)
     }
     guard selects(tensor) else { return }
-    guard !known[1].isEmpty else {
-      for i in 0..<needed { deltas[i] = 0 }
-      return
-    }
-    let boundary = Boundary(known[1], at: 0)
+    let boundary = Boundary(known[0], at: 0)
     var keys = Array(repeating: 0.0, count: tile.count)
     var span = keys.mutableSpan
-    writeKeys(stage: 1, channel: 0, tile, of: inputs, known: known, in: tensor, to: &span)
+    writeKeys(stage: 0, channel: 0, tile, of: inputs, known: known, in: tensor, to: &span)
     for piece in tile.pieces(endingAfter: [boundary.index]) {
       let first = piece.start - tile.start
       for k in 0..<tile.modelCount {

@@ -17,7 +17,7 @@ public protocol DeltaSelection: Sendable {
   /// The passes that it takes to know what to keep.
   func stages(for tensor: TensorContext) -> [Stage]
   /// The ranks that a stage over ranks asks for; its keys are the sizes |δ_k|, channel k.
-  func ranks(elementCount: Int, in tensor: TensorContext) -> [[Int]]
+  func ranks(elementCount: Int, in tensor: TensorContext) -> [[Rank]]
   /// Adds a tile to a stage of sums.
   func accumulate(
     stage: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
@@ -46,7 +46,7 @@ extension DeltaSelection {
   /// No passes.
   public func stages(for tensor: TensorContext) -> [Stage] { [] }
   /// None.
-  public func ranks(elementCount: Int, in tensor: TensorContext) -> [[Int]] { [] }
+  public func ranks(elementCount: Int, in tensor: TensorContext) -> [[Rank]] { [] }
   /// Nothing to sum.
   public func accumulate(
     stage: Int, _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
@@ -104,7 +104,7 @@ public struct SelectedDeltas<Selection: DeltaSelection>: FusionMethod {
   }
 
   /// The selection's.
-  public func ranks(stage: Int, elementCount: Int, in tensor: TensorContext, known: Known) -> [[Int]] {
+  public func ranks(stage: Int, elementCount: Int, in tensor: TensorContext, known: Known) -> [[Rank]] {
     selection.ranks(elementCount: elementCount, in: tensor)
   }
 

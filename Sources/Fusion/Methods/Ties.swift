@@ -68,11 +68,11 @@ public struct LargestDeltas: DeltaSelection {
   }
 
   /// The rank from which on elements are kept.
-  public func ranks(elementCount n: Int, in tensor: TensorContext) -> [[Int]] {
+  public func ranks(elementCount n: Int, in tensor: TensorContext) -> [[Rank]] {
     tensor.values("density").map { density in
       guard density < 1 else { return [] }
       let kept = Int((density * Double(n)).rounded(.down))
-      return n == 0 || (density <= 0 && !trimsModel) ? [] : [n - max(1, kept)]
+      return n == 0 || (density <= 0 && !trimsModel) ? [] : [.place(n - max(1, kept))]
     }
   }
 

@@ -1,0 +1,80 @@
+import TestSupport
+import Testing
+
+@testable import Fusion
+
+/// The search for ranks, held to a sort.
+@Suite struct RankSelectionTests {
+  /// Keys that make the search go each of its ways.
+  static func keys(_ kind: String, _ count: Int) -> [Double] {
+    var generator = SeededGenerator(seed: 5)
+    return (0..<count).map { index in
+      switch kind {
+      case "usual": abs(generator.normal()) * 1e-3
+      case "below the window": abs(generator.normal()) * 1e-30
+      case "above the window": abs(generator.normal()) * 1e9
+      case "on both sides of it":
+        index % 3 == 0 ? 1e-25 * Double(index) : index % 3 == 1 ? 1e5 + Double(index) : 0.5
+      case "few values": Double(Int(abs(generator.normal()) * 8)) / 64
+      case "all equal": 0.25
+      case "all zero": 0
+      case "mostly zero": index % 10 == 0 ? abs(generator.normal()) : 0
+      default: Double(index % 50_000) * 0x1p-40 + 0.125
+      }
+    }
+  }
+
+  static let kinds = [
+    "usual", "below the window", "above the window", "on both sides of it", "few values", "all equal",
+    "all zero",
+    "mostly zero", "close together",
+  ]
+
+  /// What the search finds, its elements taken in uneven parts and out of order.
+  static func found(_ ranks: [Rank], in keys: [Double]) -> [Boundary] {
+    var selection = RankSelection(ranks: [ranks], count: keys.count)
+    var passes = 0
+    while !selection.isComplete && passes < 12 {
+      for start in stride(from: 0, to: keys.count, by: 7001).reversed() {
+        var part = RankSelection.Part(of: selection)
+        let piece = Array(keys[start..<min(start + 7001, keys.count)])
+        part.add(piece.span, channel: 0, start: start)
+        selection.absorb(part)
+      }
+      selection.endPass()
+      passes += 1
+    }
+    let results = selection.results
+    return ranks.indices.map { Boundary(results, at: $0) }
+  }
+
+  @Test(arguments: kinds, [20_000, 150_000]) func ranksAreThoseOfASort(kind: String, count: Int) {
+    let keys = Self.keys(kind, count)
+    // By key, and of equal ones from the last place to the first.
+    let order = keys.indices.sorted { keys[$0] < keys[$1] || (keys[$0] == keys[$1] && $0 > $1) }
+    let ranks = [0, 1, count / 3, count / 2, count - 2, count - 1]
+    let found = Self.found(ranks.map(Rank.place), in: keys)
+    for (rank, boundary) in zip(ranks, found) {
+      let place = order[rank]
+      #expect(boundary.key == keys[place], "\(kind), rank \(rank)")
+      // Keys of 0 are not told apart.
+      #expect(boundary.index == (keys[place] == 0 ? count - 1 : place), "\(kind), rank \(rank)")
+    }
+  }
+
+  @Test(arguments: kinds, [20_000, 150_000]) func sharesAreOfTheKeysThatAreNotZero(kind: String, count: Int) {
+    let keys = Self.keys(kind, count)
+    let order = keys.indices.sorted { keys[$0] < keys[$1] || (keys[$0] == keys[$1] && $0 > $1) }
+    let moved = keys.count { $0 != 0 }
+    for share in [0, 0.3, 0.5, 1] {
+      let boundary = Self.found([.greatest(share: share)], in: keys)[0]
+      let kept = Int((Double(moved) * share).rounded(.down))
+      guard kept > 0 else {
+        #expect(boundary.key == .infinity, "\(kind), \(share)")
+        continue
+      }
+      let place = order[count - kept]
+      #expect(boundary.key == keys[place] && boundary.index == place, "\(kind), \(share)")
+    }
+  }
+}
