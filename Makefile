@@ -7,7 +7,7 @@ DESTDIR ?=
 RELEASE := .build/release/embedfuse
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench bench-methods install interop interop-st fuse clean
+.PHONY: help setup build demo test lint sanitize coverage bench bench-methods install interop interop-st fuse clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,4 +105,4 @@ install: build ## Install command, completions and Makefile rule under PREFIX (D
 	@Scripts/install-documentation $(RELEASE) $(DESTDIR)$(PREFIX)/share
 
 clean: ## Remove what was built (the benchmark's checkpoints too)
-	rm -rf .build .build-manual .build-demo .build-interop .build-bench .build-venv .build-venv-st .build-venv-peers Benchmarks/.build
+	rm -rf .build .build-asan .build-tsan .build-coverage .build-manual .build-demo .build-interop .build-bench .build-venv .build-venv-st .build-venv-peers Benchmarks/.build

@@ -7,6 +7,11 @@ let strict: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+// `make sanitize` traps undefined behaviour in the C code: a consumer of the package never sees these flags.
+let trapping: [CSetting] =
+  Context.environment["EMBEDFUSE_TRAP"] == nil
+  ? [] : [.unsafeFlags(["-fsanitize=undefined", "-fsanitize-trap=undefined"])]
+
 let package = Package(
   name: "embedfuse",
   products: [
@@ -25,8 +30,8 @@ let package = Package(
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
 
     // The layers, lowest first; `make lint` holds them to this table.
-    .target(name: "CKernels"),
-    .target(name: "CLinux"),
+    .target(name: "CKernels", cSettings: trapping),
+    .target(name: "CLinux", cSettings: trapping),
     .target(name: "TensorCore", swiftSettings: strict),
     .target(name: "Kernels", dependencies: ["TensorCore", "CKernels"], swiftSettings: strict),
     .target(

@@ -1,6 +1,5 @@
 import Checkpoints
 import Fusion
-import Synchronization
 import TensorCore
 
 /// The buffers with which one worker reads blocks of the inputs and takes the methods over them.
@@ -45,7 +44,7 @@ struct BlockWorker: Sendable {
 
 /// Keeps the buffers of workers from one pass to the next.
 final class WorkerShelf: Sendable {
-  private let workers = Mutex<[BlockWorker]>([])
+  private let workers = Locked<[BlockWorker]>([])
 
   /// A worker that was put back, or nil if there is none.
   func take() -> BlockWorker? { workers.withLock { $0.popLast() } }

@@ -1,6 +1,5 @@
 import Checkpoints
 import Fusion
-import Synchronization
 import TensorCore
 
 extension FusionEngine {
@@ -149,8 +148,8 @@ extension FusionEngine {
 
   /// A search that workers share.
   private final class SharedSelection: Sendable {
-    let state: Mutex<RankSelection>
-    init(_ selection: RankSelection) { state = Mutex(selection) }
+    let state: Locked<RankSelection>
+    init(_ selection: RankSelection) { state = Locked(selection) }
     var isComplete: Bool { state.withLock { $0.isComplete } }
     var part: RankSelection.Part { state.withLock { RankSelection.Part(of: $0) } }
   }

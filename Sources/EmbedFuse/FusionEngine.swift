@@ -1,7 +1,6 @@
 import Checkpoints
 import Fusion
 import Kernels
-import Synchronization
 import TensorCore
 
 /// Takes one or several methods over the planned tensors: their stages, pass by pass, then the fusing pass into

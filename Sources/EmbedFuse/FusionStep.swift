@@ -1,6 +1,5 @@
 import Checkpoints
 import Fusion
-import Synchronization
 import TensorCore
 
 /// A fusion that stands among the inputs of another: its tensors are fused block by block when they are read, so that
@@ -11,14 +10,14 @@ final class FusionStep: Sendable {
   /// What it fuses.
   let plan: FusionPlan
   /// The engine once its stages have been run.
-  private let engine = Mutex<FusionEngine?>(nil)
+  private let engine = Locked<FusionEngine?>(nil)
   /// The digests of the sources' blocks that have been read, by tensor and block.
-  private let digests: Mutex<[[[ContentDigest]]]>
+  private let digests: Locked<[[[ContentDigest]]]>
 
   init(_ plan: FusionPlan, name: String) {
     self.plan = plan
     self.name = name
-    digests = Mutex(plan.tensors.map { Array(repeating: [], count: BlockGrid($0.info).count) })
+    digests = Locked(plan.tensors.map { Array(repeating: [], count: BlockGrid($0.info).count) })
   }
 
   /// The inputs that it reads from disk.

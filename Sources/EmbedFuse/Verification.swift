@@ -1,6 +1,5 @@
 import Checkpoints
 import Fusion
-import Synchronization
 import TensorCore
 
 /// A check of a fused checkpoint against the manifest inside it.

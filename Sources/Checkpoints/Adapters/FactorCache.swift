@@ -1,4 +1,3 @@
-import Synchronization
 import TensorCore
 
 /// Keeps the widened factors of an adapter that were used last, within a limit.
@@ -25,7 +24,7 @@ final class FactorCache: Sendable {
   }
 
   /// The factors by their keys, the least recently used first.
-  private let entries = Mutex<[(key: Int, factor: Factor)]>([])
+  private let entries = Locked<[(key: Int, factor: Factor)]>([])
 
   /// The factor of a key, loaded if it isn't there. While one worker loads, the others wait: most want the same.
   func factor(

@@ -1,5 +1,4 @@
 import Kernels
-import Synchronization
 import TensorCore
 
 /// The checkpoint to which another is stored: `HDF5Writer` then writes the differences to its tensors.
@@ -38,12 +37,12 @@ public struct DeltaBase: Sendable {
 final class DeltaEncoder: Sendable {
   private let base: StoredTensor
   private let grid: BlockGrid
-  private let digests: Mutex<[ContentDigest?]>
+  private let digests: Locked<[ContentDigest?]>
 
   init(_ base: StoredTensor) {
     self.base = base
     grid = BlockGrid(base.info)
-    digests = Mutex(Array(repeating: nil, count: grid.count))
+    digests = Locked(Array(repeating: nil, count: grid.count))
   }
 
   /// Writes the differences of a run, which are whole blocks, into the front of `target`; `buffer` is for the base.

@@ -1,5 +1,4 @@
 import Kernels
-import Synchronization
 import TensorCore
 
 /// The base of a file that stores differences, as far as its reader knows it: what the file says of it, and where it is.
@@ -23,7 +22,7 @@ final class DeltaSource: Sendable {
   private let base: (path: String, tensors: [String: StoredTensor])?
   private let buffers = FreeList<[UInt8]> { [] }
   /// The first tensor that turned out to be another in the base, once one has.
-  private let difference = Mutex<String?>(nil)
+  private let difference = Locked<String?>(nil)
 
   /// Finds the base and compares its description.
   ///

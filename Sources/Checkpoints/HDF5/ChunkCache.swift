@@ -1,4 +1,3 @@
-import Synchronization
 import TensorCore
 
 /// The values of the chunks that were decoded last, for readers that take less than a chunk at a time. One serves a
@@ -13,7 +12,7 @@ final class ChunkCache: Sendable {
   /// A chunk's values, once they are decoded; who asks meanwhile waits.
   private final class Slot: Sendable {
     let byteCount: Int
-    let values = Mutex<DecodedChunk?>(nil)
+    let values = Locked<DecodedChunk?>(nil)
 
     init(byteCount: Int) { self.byteCount = byteCount }
   }
@@ -26,7 +25,7 @@ final class ChunkCache: Sendable {
   }
 
   private let limit: Int
-  private let state = Mutex(State())
+  private let state = Locked(State())
   private let shelf = BufferShelf()
 
   /// A cache of at most `limit` bytes, or of one chunk if that is larger.

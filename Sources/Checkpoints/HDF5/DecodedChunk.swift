@@ -1,4 +1,3 @@
-import Synchronization
 
 /// The values of a chunk. Once nobody needs them any more the buffer serves for the next chunk of its size: new memory
 /// for each would have to be cleared, and would be spread over more of the heap than is in use.
@@ -20,7 +19,7 @@ final class BufferShelf: Sendable {
   /// More are given back to the system.
   private static let limit = 2
 
-  private let buffers = Mutex<[[UInt8]]>([])
+  private let buffers = Locked<[[UInt8]]>([])
 
   /// A buffer of `count` bytes, whatever they are.
   func take(_ count: Int) -> [UInt8] {

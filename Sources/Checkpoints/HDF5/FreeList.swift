@@ -1,9 +1,8 @@
-import Synchronization
 import TensorCore
 
 /// Objects that serve one worker at a time: taken when needed, made when none is free, kept for the next.
 final class FreeList<Element: Sendable>: Sendable {
-  private let free = Mutex<[Element]>([])
+  private let free = Locked<[Element]>([])
   private let make: @Sendable () throws(EmbedFuseError) -> Element
 
   init(_ make: @escaping @Sendable () throws(EmbedFuseError) -> Element) { self.make = make }

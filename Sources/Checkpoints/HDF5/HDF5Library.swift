@@ -1,11 +1,10 @@
 import CHDF5
 import Glibc
-import Synchronization
 import TensorCore
 
 /// The one way into the HDF5 library, which allows one call at a time and keeps its error messages per thread.
 enum HDF5Library {
-  private static let gate = Mutex(())
+  private static let gate = Locked(())
 
   /// Calls `body` while no other thread is in the library; `body` must not block, and not call this again.
   static func locked<Result: Sendable>(

@@ -1,5 +1,4 @@
 import CHDF5
-import Synchronization
 import TensorCore
 
 /// The file behind an `HDF5Writer`: its datasets, which are created one after the other as their chunks arrive.
@@ -32,7 +31,7 @@ final class HDF5TensorFile: Sendable {
   private let base: DeltaBase?
   private let deltas: [DeltaEncoder?]
   private let path: String
-  private let state: Mutex<State>
+  private let state: Locked<State>
 
   init(
     path: String, names: [[String]], tensors: [TensorInfo], layouts: [ChunkLayout],
@@ -46,7 +45,7 @@ final class HDF5TensorFile: Sendable {
     self.compression = compression
     self.base = base
     self.deltas = deltas
-    state = Mutex(State(builder: try HDF5FileBuilder(path: path), metadata: Self.dictionary(metadata)))
+    state = Locked(State(builder: try HDF5FileBuilder(path: path), metadata: Self.dictionary(metadata)))
   }
 
   /// Stores chunk `number` of a tensor; chunks come in order.

@@ -1,5 +1,4 @@
 import CHDF5
-import Synchronization
 import TensorCore
 
 /// Writes a compressed checkpoint: an HDF5 file with one dataset per tensor under the tensor's own name.
@@ -19,7 +18,7 @@ public final class HDF5Writer: CheckpointWriter {
   private let deltas: [DeltaEncoder?]
   private let deltaCompressors: FreeList<ChunkEncoder>
   private let buffers = FreeList<DeltaBuffers> { DeltaBuffers() }
-  private let parts = Mutex<[Int: PartialChunk]>([:])
+  private let parts = Locked<[Int: PartialChunk]>([:])
   private let file: HDF5TensorFile
   private let order: OrderedCommit<HDF5FileBuilder.Chunk>
 

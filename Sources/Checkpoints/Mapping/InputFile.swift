@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import TensorCore
 
 /// A regular file opened for reading: by position into buffers for what is streamed, through a mapping for
@@ -15,7 +14,7 @@ public final class InputFile: Sendable {
 
   private let descriptor: Int32
   /// The address of the mapping, which is made when first asked for; 0 before.
-  private let mapping = Mutex<UInt>(0)
+  private let mapping = Locked<UInt>(0)
 
   /// Opens a file.
   ///

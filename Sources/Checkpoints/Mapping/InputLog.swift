@@ -1,4 +1,3 @@
-import Synchronization
 import TensorCore
 
 /// The input files that a piece of work has opened, and the state in which it found them.
@@ -16,7 +15,7 @@ public final class InputLog: Sendable {
     var differs = false
   }
 
-  private let entries = Mutex<[ExactString: Entry]>([:])
+  private let entries = Locked<[ExactString: Entry]>([:])
 
   /// A log of nothing.
   public init() {}

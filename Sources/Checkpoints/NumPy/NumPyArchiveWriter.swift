@@ -1,4 +1,3 @@
-import Synchronization
 import TensorCore
 
 /// Writes a `.npz` file: a zip archive of stored arrays, one for each tensor under its name, at positions known in
@@ -24,8 +23,8 @@ public final class NumPyArchiveWriter: CheckpointWriter {
   private let headers: [[UInt8]]
   private let records: [ZipRecord]
   /// The runs that were written of each tensor.
-  private let parts: Mutex<[[Part]]>
-  private let others = Mutex<[(name: String, bytes: [UInt8])]>([])
+  private let parts: Locked<[[Part]]>
+  private let others = Locked<[(name: String, bytes: [UInt8])]>([])
 
   /// Creates the file.
   ///
@@ -47,7 +46,7 @@ public final class NumPyArchiveWriter: CheckpointWriter {
       position = record.dataOffset + record.byteCount
     }
     self.records = records
-    parts = Mutex(tensors.map { _ in [] })
+    parts = Locked(tensors.map { _ in [] })
     file = try OutputFile(creating: path, byteCount: position)
   }
 

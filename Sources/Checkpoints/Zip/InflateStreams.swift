@@ -1,4 +1,3 @@
-import Synchronization
 import TensorCore
 
 /// The streams that inflate the entries of one archive, with the restart points that they leave on their way.
@@ -26,7 +25,7 @@ final class InflateStreams: Sendable {
   }
 
   private let file: InputFile
-  private let state = Mutex(State())
+  private let state = Locked(State())
 
   init(_ file: InputFile) { self.file = file }
 
