@@ -1,4 +1,3 @@
-
 /// The values of a chunk. Once nobody needs them any more the buffer serves for the next chunk of its size: new memory
 /// for each would have to be cleared, and would be spread over more of the heap than is in use.
 final class DecodedChunk: Sendable {
