@@ -31,6 +31,12 @@ extension Checkpoint {
   /// - Throws: `EmbedFuseError`: missing input for a kind of file that can't be read; bad data for a file that breaks
   ///   its format.
   static func open(at path: String, options: OpeningOptions) throws(EmbedFuseError) -> Checkpoint {
+    do { return try openByEnding(path, options: options) } catch { throw error.recognizing(path) }
+  }
+
+  private static func openByEnding(
+    _ path: String, options: OpeningOptions
+  ) throws(EmbedFuseError) -> Checkpoint {
     let name = FilePath.name(of: path)
     if name.hasSuffix(".safetensors") || name.hasSuffix(".safetensors.index.json") {
       return try openSafetensors(at: path)

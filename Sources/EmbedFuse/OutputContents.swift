@@ -120,6 +120,7 @@ extension Publication {
   ///
   /// - Throws: `EmbedFuseError` (cannot create).
   static func check(_ path: String, keeps inputs: [ModelSource]) throws(EmbedFuseError) {
+    try OutputKind.check(path)
     let replaced = { FilePath.isSame($0, path) || FilePath.isWithin($0, path) }
     if let input = inputs.first(where: { input in
       replaced(input.path) || input.weightFiles.contains { replaced($0.path) }

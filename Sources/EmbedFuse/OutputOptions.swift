@@ -123,6 +123,23 @@ public enum OutputKind: String, Sendable {
       } else { .directory }
   }
 
+  /// Endings of files that aren't written: a directory of such a name would be taken for one.
+  private static let unwritten = [
+    ".bin", ".pt", ".pth", ".ckpt", ".keras", ".npy", ".json", ".onnx", ".msgpack", ".pb", ".zip", ".tar",
+    ".gz",
+    ".yaml", ".yml",
+  ]
+
+  /// Checks that a path doesn't ask for a kind of file that can't be written.
+  static func check(_ path: String) throws(EmbedFuseError) {
+    guard let ending = unwritten.first(where: path.hasSuffix) else { return }
+    throw EmbedFuseError(
+      .usage, "\(ending) files can't be written", path: path,
+      remedy:
+        "name an output that ends in .safetensors, .h5, .npz or .gguf, or a directory; torch reads .safetensors with safetensors.torch.load_file"
+    )
+  }
+
   /// True if the files that travel with the weights, such as a tokenizer, have a place in it.
   public var holdsFiles: Bool { self == .directory || self == .hdf5 }
 

@@ -62,9 +62,7 @@ struct GGUFLayout {
     guard problems.isEmpty else {
       throw EmbedFuseError(
         .badData,
-        "GGUF can't hold \(problems.count) of the tensors:\n  "
-          + problems.prefix(20).joined(separator: "\n  ")
-          + (problems.count > 20 ? "\n  and \(problems.count - 20) more" : ""),
+        "GGUF can't hold \(problems.count) of the tensors:" + problems.messageLines,
         remedy:
           "GGUF has up to 4 dimensions, and the types F32, F16, BF16, F64, I8, I16, I32 and I64; write .safetensors, .h5 or .npz instead"
       )

@@ -41,7 +41,11 @@ final class HDF5File: Sendable {
     self.part = part
     (id, userblock) = try HDF5Library.locked { () throws(EmbedFuseError) in
       let id = open()
-      try HDF5Library.check(id, .badData, "it can't be opened as HDF5", path: path)
+      guard id >= 0 else {
+        var error = HDF5Library.lastError(.badData, "it can't be opened as HDF5", path: path)
+        error.remedy = error.remedy ?? "it is of another kind, or damaged: download or copy it again"
+        throw error
+      }
       do throws(EmbedFuseError) {
         let userblock = try HDF5Library.check(
           ef_h5_userblock(id), .badData, "its userblock can't be read", path: path)

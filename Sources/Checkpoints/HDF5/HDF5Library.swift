@@ -36,7 +36,8 @@ enum HDF5Library {
     unsafe buffer.withUnsafeMutableBufferPointer { unsafe ef_h5_error_text($0.baseAddress, $0.count) }
     let text = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     guard let number = systemErrorNumber(in: text) else {
-      return EmbedFuseError(code, "\(action): HDF5: \(text)", path: path, tensor: tensor)
+      let reason = text.isEmpty ? "" : ": HDF5: \(text)"
+      return EmbedFuseError(code, "\(action)\(reason)", path: path, tensor: tensor)
     }
     let reason = unsafe String(cString: strerror(number))
     return EmbedFuseError(

@@ -66,8 +66,7 @@ struct KerasShardIndex {
     guard problems.isEmpty else {
       throw EmbedFuseError(
         .badData,
-        "index and shards disagree:\n  " + problems.prefix(20).joined(separator: "\n  ")
-          + (problems.count > 20 ? "\n  and \(problems.count - 20) more" : ""), path: path,
+        "index and shards disagree:" + problems.messageLines, path: path,
         remedy: "index and shards are of different saves; save or copy all of them again")
     }
   }

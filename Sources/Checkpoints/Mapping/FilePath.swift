@@ -129,4 +129,9 @@ extension [String] {
   var printableList: String {
     prefix(20).map(\.printable).joined(separator: ", ") + (count > 20 ? " and \(count - 20) more" : "")
   }
+
+  /// As lines of a message, indented, the first twenty of them.
+  var messageLines: String {
+    prefix(20).map { "\n  \($0)" }.joined() + (count > 20 ? "\n  and \(count - 20) more" : "")
+  }
 }

@@ -12,7 +12,8 @@ extension ModelSource {
     let read = weightFiles.map(\.path).filter { $0.hasPrefix(prefix) }.map {
       String($0.dropFirst(prefix.count))
     }
-    return try CompanionFiles.others(in: path, besides: Set(read))
+    let configuration = Adapter.isAdapter(at: path) ? ["adapter_config.json"] : []
+    return try CompanionFiles.others(in: path, besides: Set(read + configuration))
   }
 }
 

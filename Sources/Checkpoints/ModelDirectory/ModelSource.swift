@@ -159,7 +159,7 @@ extension ModelSource {
   {
     let name = FilePath.name(of: path)
     if name.hasSuffix(".h5") || name.hasSuffix(".hdf5") {
-      return try openHDF5(path, options: options)
+      do { return try openHDF5(path, options: options) } catch { throw error.recognizing(path) }
     }
     let checkpoint = try Checkpoint.open(at: path, options: options)
     return ModelSource(

@@ -100,11 +100,9 @@ extension EmbedFuseError {
   fileprivate init(listing failures: [EmbedFuseError], path: String) {
     self = failures[0]
     guard failures.count > 1 else { return }
-    let lines = failures.prefix(20).map { "\(($0.tensor ?? "").printable): \($0.problem)" }
+    let lines = failures.map { "\(($0.tensor ?? "").printable): \($0.problem)" }
     self.init(
-      failures[0].code,
-      "\(failures.count) arrays can't be read:\n  " + lines.joined(separator: "\n  ")
-        + (failures.count > 20 ? "\n  and \(failures.count - 20) more" : ""), path: path,
+      failures[0].code, "\(failures.count) arrays can't be read:" + lines.messageLines, path: path,
       remedy: failures[0].remedy)
   }
 }

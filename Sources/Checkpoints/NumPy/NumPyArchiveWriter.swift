@@ -69,9 +69,7 @@ public final class NumPyArchiveWriter: CheckpointWriter {
     guard problems.isEmpty else {
       throw EmbedFuseError(
         .badData,
-        "NumPy can't hold \(problems.count) of the tensors:\n  "
-          + problems.prefix(20).joined(separator: "\n  ")
-          + (problems.count > 20 ? "\n  and \(problems.count - 20) more" : ""),
+        "NumPy can't hold \(problems.count) of the tensors:" + problems.messageLines,
         remedy: "NumPy has up to 64 dimensions and no packed types; write .safetensors instead")
     }
   }

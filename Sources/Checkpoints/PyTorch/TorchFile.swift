@@ -54,12 +54,6 @@ struct TorchFile {
         "is a bare pickle, not a file that torch.save wrote",
         "save it with torch.save(model.state_dict(), PATH)"
       )
-    } else if head.count > 8, head[8] == UInt8(ascii: "{"), head[5..<8].allSatisfy({ $0 == 0 }) {
-      found = ("looks like a safetensors file under another name", "give it the ending .safetensors")
-    } else if head.starts(with: [0x89, 0x48, 0x44, 0x46]) {
-      found = ("is an HDF5 file under another name", "give it the ending .h5")
-    } else if head.starts(with: "GGUF".utf8) {
-      found = ("is a GGUF file under another name", "give it the ending .gguf")
     } else {
       found = (
         "is neither a zip archive nor the older stream, one of which torch.save writes",
