@@ -101,24 +101,18 @@ static inline uint64_t random_bits(uint64_t key, uint64_t place) {
 }
 
 #define NAME(f) f##_baseline
-#include "Kernels.inc"
-#include "Selection.inc"
-#include "Stored.inc"
+#include "Loops.inc"
 #undef NAME
 
 #if defined(__x86_64__)
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))), apply_to = function)
 #define NAME(f) f##_v3
-#include "Kernels.inc"
-#include "Selection.inc"
-#include "Stored.inc"
+#include "Loops.inc"
 #undef NAME
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))), apply_to = function)
 #define NAME(f) f##_v4
-#include "Kernels.inc"
-#include "Selection.inc"
-#include "Stored.inc"
+#include "Loops.inc"
 #undef NAME
 #pragma clang attribute pop
 #endif
@@ -186,6 +180,7 @@ typedef struct {
   void (*place_histogram)(const double *, size_t, uint64_t, uint64_t, int, uint64_t, uint32_t *);
   size_t (*collect)(const double *, size_t, int, uint64_t, uint64_t, uint64_t *, uint64_t *);
   void (*products)(const double *, size_t, size_t, const double *, double *, size_t);
+  void (*compare)(const double *, size_t, size_t, double *, size_t);
   void (*add_product)(const double *, const double *, size_t, size_t, double, double *, size_t, size_t);
   void (*exponentials)(const double *, double, double, double, double *, size_t);
   void (*divergence)(const double *, const double *, double *, size_t);
@@ -206,7 +201,7 @@ typedef struct {
         mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s, element_combine##s,           \
         interval##s, keep##s, keep_each##s, vote##s, keep_above##s, sizes##s, variances##s,              \
         magnitudes##s, histogram##s, window_histogram##s, place_histogram##s, collect##s, products##s,   \
-        add_product##s,                                                                                  \
+        compare##s, add_product##s,                                                                      \
         exponentials##s, divergence##s, fma_mean##s, combine##s, stored_delta_sums##s,                      \
         {encode_differences8##s, encode_differences16##s, encode_differences32##s, encode_differences64##s},  \
         {decode_differences8##s, decode_differences16##s, decode_differences32##s, decode_differences64##s}   \
@@ -369,6 +364,10 @@ size_t ck_collect(const double *keys, size_t n, int shift, uint64_t prefix, uint
 
 void ck_products(const double *x, size_t stride, size_t count, const double *base, double *lanes, size_t n) {
   current()->products(x, stride, count, base, lanes, n);
+}
+
+void ck_compare(const double *x, size_t stride, size_t count, double *lanes, size_t n) {
+  current()->compare(x, stride, count, lanes, n);
 }
 
 void ck_add_product(const double *b, const double *a, size_t rank, size_t stride, double scale, double *target,

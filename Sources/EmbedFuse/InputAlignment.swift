@@ -27,12 +27,36 @@ struct InputAlignment {
   let rows: [Row]
   /// What should be told.
   let notes: [String]
+  /// The tensors that an input lacks, has alone, or has in another shape, if that is allowed.
+  let mismatches: [Mismatch]
+
+  /// A tensor that has no counterpart in one input or in the first.
+  struct Mismatch {
+    /// The input's place.
+    let input: Int
+    let tensor: String
+    let kind: ModelComparison.Mismatch.Kind
+  }
 
   /// Lines up the inputs of a recipe.
   ///
   /// - Throws: `EmbedFuseError` (bad data) listing every incompatibility.
   init(recipe: Recipe, inputs: [ModelSource]) throws(EmbedFuseError) {
+    try self.init(inputs, policy: recipe.missing, base: recipe.base, isStrict: true)
+  }
+
+  /// Lines up inputs that needn't fit each other, to compare what they share. What doesn't fit is told.
+  ///
+  /// - Throws: `EmbedFuseError` (bad data) if names can be mapped in several ways.
+  init(comparing inputs: [ModelSource]) throws(EmbedFuseError) {
+    try self.init(inputs, policy: .base, base: inputs[0].path, isStrict: false)
+  }
+
+  private init(
+    _ inputs: [ModelSource], policy: MissingPolicy, base: String?, isStrict: Bool
+  ) throws(EmbedFuseError) {
     let reference = inputs[0]
+    var mismatches: [Mismatch] = []
     var notes = inputs.flatMap(\.notes)
     var problems: [String] = []
     var columns: [[String: StoredTensor]] = []
@@ -54,8 +78,13 @@ struct InputAlignment {
       let column = Column(input, mapping: mapping, reference: reference)
       // Another architecture or vocabulary explains what its tensors only show: it comes first.
       let findings = try Compatibility.compare(reference, input)
-      problems += findings.filter(\.isIncompatible).map(\.message) + column.problems(policy: recipe.missing)
-      notes += column.notes(policy: recipe.missing) + findings.filter { !$0.isIncompatible }.map(\.message)
+      if isStrict {
+        problems += findings.filter(\.isIncompatible).map(\.message) + column.problems(policy: policy)
+        notes += column.notes(policy: policy) + findings.filter { !$0.isIncompatible }.map(\.message)
+      } else {
+        mismatches += column.mismatches(input: index)
+        notes += findings.map(\.message)
+      }
       columns.append(column.tensors)
     }
     guard problems.isEmpty else {
@@ -64,17 +93,18 @@ struct InputAlignment {
         "the inputs don't fit each other, in \(problems.count) \(problems.count == 1 ? "point" : "points"):\n  "
           + problems.prefix(1000).joined(separator: "\n  ")
           + (problems.count > 1000 ? "\n  and \(problems.count - 1000) more" : ""),
-        remedy: Self.remedy(for: problems, base: recipe.base))
+        remedy: Self.remedy(for: problems, base: base))
     }
     rows = reference.tensors.compactMap { tensor in
       let sources = columns.map { $0[tensor.name] }
       let lacks = tensor.stored.info.elementType.isFusable && sources.contains { $0 == nil }
-      if lacks && recipe.missing == .drop { return nil }
+      if lacks && policy == .drop { return nil }
       let comparable =
         tensor.name.hasPrefix(prefix) ? String(tensor.name.dropFirst(prefix.count)) : tensor.name
       return Row(module: tensor.module, name: tensor.name, comparableName: comparable, sources: sources)
     }
     self.notes = notes
+    self.mismatches = mismatches
   }
 
   private static func remedy(for problems: [String], base: String?) -> String {
@@ -142,6 +172,12 @@ extension InputAlignment {
         "\(path) has the tensor \($0.name.printable) (\($0.stored.info.elementType) \($0.stored.info.shape)), which \(reference.path.printable) lacks"
       }
       return result
+    }
+
+    func mismatches(input place: Int) -> [Mismatch] {
+      missing.map { Mismatch(input: place, tensor: $0.name, kind: .missing) }
+        + extra.map { Mismatch(input: place, tensor: $0.name, kind: .extra) }
+        + misshapen.map { Mismatch(input: place, tensor: $0.ours.name, kind: .otherForm) }
     }
 
     func notes(policy: MissingPolicy) -> [String] {

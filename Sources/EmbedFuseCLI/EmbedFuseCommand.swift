@@ -17,7 +17,7 @@ struct EmbedFuseCommand: AsyncParsableCommand {
     version: embedFuseVersion,
     subcommands: [
       MergeCommand.self, FinalizeCommand.self, PlanCommand.self, InspectCommand.self, ConvertCommand.self,
-      VerifyCommand.self,
+      DiffCommand.self, VerifyCommand.self,
       MethodsCommand.self,
     ])
 

@@ -23,6 +23,8 @@ public struct Stage: Sendable, Hashable {
     case deltaSums(models: Int)
     /// So many greatest values.
     case maxima(Int)
+    /// So many binary64 sums, then so many greatest values.
+    case sumsAndMaxima(sums: Int, maxima: Int)
     /// For so many channels, the keys at certain ranks among all elements of the tensor, or of the model.
     case ranks(channels: Int)
   }
@@ -42,6 +44,7 @@ public struct Stage: Sendable, Hashable {
   public var resultCount: Int {
     switch measure {
     case .sums(let count), .maxima(let count): count
+    case .sumsAndMaxima(let sums, let maxima): sums + maxima
     case .deltaSums(let models): 2 * models + 1
     case .ranks: 0
     }

@@ -111,38 +111,41 @@ struct TileBuffers {
 }
 
 extension Stage {
+  /// How many of the results are sums; those that follow are greatest values.
+  private var sumCount: Int {
+    switch measure {
+    case .sums, .deltaSums: resultCount
+    case .sumsAndMaxima(let sums, _): sums
+    case .maxima, .ranks: 0
+    }
+  }
+
   /// The lanes of sums or maxima over nothing.
   var emptyLanes: [Double] {
-    switch measure {
-    case .sums, .deltaSums: Array(repeating: 0, count: resultCount * laneCount)
-    case .maxima: Array(repeating: -.infinity, count: resultCount * laneCount)
-    case .ranks: []
-    }
+    Array(repeating: 0, count: sumCount * laneCount)
+      + Array(repeating: -.infinity, count: (resultCount - sumCount) * laneCount)
   }
 
   /// The sums or maxima of lanes.
   func reduce(_ lanes: [Double]) -> [Double] {
-    guard case .maxima(let count) = measure else { return reduceLanes(lanes.span) }
-    return (0..<count).map { c in
-      lanes[c * laneCount..<(c + 1) * laneCount].reduce(-.infinity) { Swift.max($0, $1) }
-    }
+    let sums = reduceLanes(lanes.span.extracting(0..<sumCount * laneCount))
+    guard sumCount < resultCount else { return sums }
+    return sums
+      + (sumCount..<resultCount).map { c in
+        lanes[c * laneCount..<(c + 1) * laneCount].reduce(-.infinity) { Swift.max($0, $1) }
+      }
   }
 
   /// The results of two parts of a row or tensor, taken together.
   public func combine(_ first: inout [Double], _ second: some Collection<Double>) {
     for (index, value) in second.enumerated() {
-      if case .maxima = measure {
-        first[index] = Swift.max(first[index], value)
-      } else {
-        first[index] += value
-      }
+      if index < sumCount { first[index] += value } else { first[index] = Swift.max(first[index], value) }
     }
   }
 
   /// The results over nothing.
   public var emptyResults: [Double] {
-    if case .maxima(let count) = measure { return Array(repeating: -.infinity, count: count) }
-    return Array(repeating: 0, count: resultCount)
+    Array(repeating: 0, count: sumCount) + Array(repeating: -.infinity, count: resultCount - sumCount)
   }
 }
 

@@ -143,6 +143,12 @@ size_t ck_collect(const double *keys, size_t n, int shift, uint64_t prefix, uint
 /// order (0,0), (0,1), ..., (1,1), ...
 void ck_products(const double *x, size_t stride, size_t count, const double *base, double *lanes, size_t n);
 
+/// Compares models of one base. Adds, for each model k in 1..<count, its share |d_k| / sum over j of |d_j| (equal shares
+/// where no model moved) to sum 2(k-1), and 1 to sum 2(k-1)+1 where d_k is 0; then 1 to sum 2(count-1) where at least two
+/// models moved, to the next where some of them moved up and some down. The lanes of the greatest |d_k| follow, sum
+/// 2(count-1)+1+k.
+void ck_compare(const double *x, size_t stride, size_t count, double *lanes, size_t n);
+
 /// target[i * n + j] += scale * sum over k of b[i * rank + k] * a[k * stride + j], terms in ascending k, for `rows`
 /// rows of n values: a piece of the product of two thin matrices. Where the sum is 0 the value stays as it is.
 void ck_add_product(const double *b, const double *a, size_t rank, size_t stride, double scale, double *target,

@@ -40,6 +40,17 @@ struct Vocabulary {
   }
 }
 
+extension ModelSource {
+  /// The text of each token by its number; nil if the model has no vocabulary that is known here.
+  public func tokens() throws(EmbedFuseError) -> [Int: String]? {
+    guard let vocabulary = try Vocabulary(self), !vocabulary.numbers.isEmpty else { return nil }
+    // Of several texts for one number the least, so that it doesn't depend on their order.
+    return vocabulary.numbers.reduce(into: [:]) { texts, token in
+      texts[token.value] = min(texts[token.value] ?? token.key, token.key)
+    }
+  }
+}
+
 extension Comparison {
   mutating func compareVocabularies() throws(EmbedFuseError) {
     let file = FilePath.join(base.transformerFolder, "tokenizer.json")

@@ -1,0 +1,119 @@
+extension ComparisonPage {
+  /// One cell of a heat map: its text, what it says in full, and its place on the colour scale from -1 to 1.
+  private struct Cell {
+    let text: String
+    let title: String
+    let level: Double
+
+    static let none = Cell(text: "–", title: "not there", level: 0)
+  }
+
+  /// Layers by models: magnitudes, weights, cosines, conflicts.
+  var heatMaps: String {
+    let several = comparison.models.count > 1
+    return """
+      <section>
+      <h2>Layers</h2>
+      <div class="maps">
+      \(magnitudes)\(several ? weights : "")\(several ? cosines : "")</div>
+      </section>
+
+      """
+  }
+
+  private var rows: [ModelComparison.Part] { comparison.layers }
+
+  private var magnitudes: String {
+    let greatest = rows.flatMap { $0.models.compactMap { $0?.relativeNorm } }.max() ?? 0
+    return map(
+      "Magnitude", "‖δ‖ / ‖θ₀‖", scale: "size", heads: labels,
+      low: "0", high: FigureText.significant(greatest, digits: 2)
+    ) { part in
+      zip(part.models, labels).map { movement, label in
+        guard let movement else { return .none }
+        return Cell(
+          text: FigureText.significant(movement.relativeNorm, digits: 2),
+          title:
+            "\(label): ‖δ‖ \(FigureText.significant(movement.norm)), RMS \(FigureText.significant(movement.rms)), greatest \(FigureText.significant(movement.greatest)), \(FigureText.percent(movement.sparsity)) unmoved",
+          level: greatest > 0 ? movement.relativeNorm / greatest : 0)
+      }
+    }
+  }
+
+  private var weights: String {
+    let greatest = rows.flatMap { $0.models.compactMap { $0?.weight } }.max() ?? 1
+    return map(
+      "Weight", "delta-guided, by element", scale: "weight", heads: labels, low: "0",
+      high: FigureText.percent(greatest)
+    ) { part in
+      zip(part.models, labels).map { movement, label in
+        guard let movement else { return .none }
+        return Cell(
+          text: FigureText.percent(movement.weight),
+          title: "\(label): \(FigureText.percent(movement.weight))",
+          level: movement.weight / greatest)
+      }
+    }
+  }
+
+  private var cosines: String {
+    let heads = comparison.pairs.map { "\(labels[$0.first]) · \(labels[$0.second])" }
+    return map(
+      "Cosine and conflicts", "between deltas", scale: "cosine", heads: heads + ["in conflict"], low: "−1",
+      high: "1"
+    ) { part in
+      zip(part.cosines, heads).map { cosine, pair in
+        guard let cosine else {
+          return Cell(text: "–", title: "\(pair): no angle, since one did not move", level: 0)
+        }
+        return Cell(
+          text: FigureText.hundredths(cosine), title: "\(pair): \(FigureText.significant(cosine, digits: 4))",
+          level: cosine)
+      } + [
+        Cell(
+          text: part.conflictShare.map(FigureText.percent) ?? "–",
+          title:
+            "\(FigureText.count(part.conflicts)) of \(FigureText.count(part.contested)) contested elements are moved up and down",
+          level: -(part.conflictShare ?? 0))
+      ]
+    }
+  }
+
+  private func map(
+    _ title: String, _ subtitle: String, scale: String, heads: [String], low: String, high: String,
+    cells: (ModelComparison.Part) -> [Cell]
+  ) -> String {
+    var text = """
+      <figure class="map \(scale)">
+      <figcaption><strong>\(title)</strong> <span>\(subtitle)</span></figcaption>
+      <div class="scroll"><table>
+      <thead><tr><th scope="col">layer</th>\(heads.map { "<th scope=\"col\" title=\"\($0)\"><span>\($0)</span></th>" }.joined())</tr></thead>
+      <tbody>
+
+      """
+    for part in rows + [comparison.total] {
+      let name = Self.escaped(part.name)
+      let isTotal =
+        part.layer == nil && part.name == comparison.total.name && part.elements == comparison.total.elements
+      text +=
+        "<tr\(isTotal ? " class=\"total\"" : "")><th scope=\"row\" title=\"\(name)\"><span>\(name)</span></th>"
+      for cell in cells(part) {
+        let level = min(1, max(-1, cell.level))
+        let kinds =
+          level.magnitude > 0.6 ? (level.magnitude > 0.72 ? " class=\"firm strong\"" : " class=\"firm\"") : ""
+        let side = level < 0 ? "--l:0;--n:\(Self.level(-level))" : "--l:\(Self.level(level))"
+        text += "<td\(kinds) style=\"\(side)\" title=\"\(cell.title)\">\(cell.text)</td>"
+      }
+      text += "</tr>\n"
+    }
+    return text + """
+      </tbody></table></div>
+      <p class="legend"><span>\(low)</span><i></i><span>\(high)</span></p>
+      </figure>
+
+      """
+  }
+
+  /// A level as CSS reads it.
+  private static func level(_ value: Double) -> String { FigureText.hundredths(value) }
+}

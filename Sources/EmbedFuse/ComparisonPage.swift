@@ -1,0 +1,91 @@
+import Checkpoints
+import TensorCore
+
+/// A comparison as one page for a browser: no network, no other files, light and dark; every name is escaped.
+public struct ComparisonPage: Sendable {
+  let comparison: ModelComparison
+  let labels: [String]
+
+  /// The page of a comparison.
+  public init(_ comparison: ModelComparison) {
+    self.comparison = comparison
+    labels = comparison.labels.map(Self.escaped)
+  }
+
+  /// The page.
+  public var html: String {
+    let title =
+      "\(comparison.models.count == 1 ? "A model" : "\(comparison.models.count) models") and their base"
+    return """
+      <!doctype html>
+      <html lang="en">
+      <head>
+      <meta charset="utf-8">
+      <meta name="viewport" content="width=device-width, initial-scale=1">
+      <meta name="color-scheme" content="light dark">
+      <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
+      <meta name="generator" content="embedfuse \(embedFuseVersion)">
+      <link rel="icon" href="data:,">
+      <title>\(title)</title>
+      <style>
+      \(Self.style)</style>
+      </head>
+      <body>
+      <header>
+      <p class="eyebrow">embedfuse diff</p>
+      <h1>How far \(comparison.models.count == 1 ? "a model" : "\(comparison.models.count) models") moved from <span class="name">\(Self.escaped(FilePath.portable(comparison.base)))</span></h1>
+      <p class="lead">\(FigureText.count(comparison.total.elements)) elements in \(comparison.tensors.count) tensors and \(comparison.layers.count) layers are compared.</p>
+      </header>
+      <main>
+      \(models)\(heatMaps)\(tables)\(details)\(mismatches)\(notes)\(definitions)</main>
+      <script>
+      \(Self.script)</script>
+      </body>
+      </html>
+
+      """
+  }
+
+  /// A name from a file as text of the page: what means something to a browser is written as an entity, control and
+  /// format characters as `\u{XX}`.
+  static func escaped(_ text: String) -> String {
+    var result = ""
+    for character in text.printable.unicodeScalars {
+      switch character {
+      case "&": result += "&amp;"
+      case "<": result += "&lt;"
+      case ">": result += "&gt;"
+      case "\"": result += "&quot;"
+      case "'": result += "&#39;"
+      default: result.unicodeScalars.append(character)
+      }
+    }
+    return result
+  }
+}
+
+extension ComparisonPage {
+  /// The place of a page, prepared before any work.
+  public struct Target {
+    private let publication: Publication
+
+    /// A place at `path`.
+    ///
+    /// - Throws: `EmbedFuseError` (cannot create) if something stands there that isn't to be replaced, or one of
+    ///   `inputs` does.
+    public init(_ path: String, keeping inputs: [String], overwrite: Bool) throws(EmbedFuseError) {
+      if let input = inputs.first(where: { FilePath.isSame($0, path) || FilePath.isWithin(path, $0) }) {
+        throw EmbedFuseError(
+          .cannotCreate, "the page would replace an input, or a file of one (\(input.printable))", path: path,
+          remedy: "choose another name for the page")
+      }
+      publication = try Publication(to: path, kind: .file, overwrite: overwrite, synchronize: false)
+    }
+
+    /// Writes the page and publishes it.
+    public func write(_ comparison: ModelComparison) throws(EmbedFuseError) {
+      try OutputFile.write(Array(ComparisonPage(comparison).html.utf8), to: publication.stagingPath)
+      try publication.publish()
+    }
+  }
+}
