@@ -158,8 +158,7 @@ typedef struct {
   void (*narrow_e5m2)(const double *, uint8_t *, size_t);
   void (*narrow_e4m3fnuz)(const double *, uint8_t *, size_t);
   void (*narrow_e5m2fnuz)(const double *, uint8_t *, size_t);
-  // By ck_type; both FNUZ types have the same one, F64 has none.
-  void (*rounding[8])(const double *, const uint8_t *, const double *, const uint8_t *, size_t, uint64_t *);
+  void (*count_rounding)(ck_type, const double *, const uint8_t *, const double *, const uint8_t *, size_t, uint64_t *);
   void (*mean)(const double *, size_t, const double *, size_t, double, int, double *, size_t);
   void (*deltas)(const double *, size_t, const double *, size_t, double, int, double *, size_t);
   void (*delta_sums)(const double *, size_t, size_t, double *, size_t);
@@ -192,19 +191,17 @@ typedef struct {
   void (*decode_differences[4])(uint8_t *, const uint8_t *, size_t);
 } table;
 
-#define TABLE(s)                                                                                         \
-  {                                                                                                      \
-    widen_f64##s, widen_f32##s, widen_f16##s, widen_bf16##s, narrow_f32##s, narrow_f16##s,               \
-        narrow_bf16##s, narrow_e4m3##s, narrow_e5m2##s, narrow_e4m3fnuz##s, narrow_e5m2fnuz##s,          \
-        {0, rounding_f32##s, rounding_f16##s, rounding_bf16##s, rounding_e4m3##s, rounding_e5m2##s,      \
-         rounding_fnuz##s, rounding_fnuz##s},                                                            \
-        mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s, element_combine##s,           \
-        interval##s, keep##s, keep_each##s, vote##s, keep_above##s, sizes##s, variances##s,              \
-        magnitudes##s, histogram##s, window_histogram##s, place_histogram##s, collect##s, products##s,   \
-        compare##s, add_product##s,                                                                      \
-        exponentials##s, divergence##s, fma_mean##s, combine##s, stored_delta_sums##s,                      \
-        {encode_differences8##s, encode_differences16##s, encode_differences32##s, encode_differences64##s},  \
-        {decode_differences8##s, decode_differences16##s, decode_differences32##s, decode_differences64##s}   \
+#define TABLE(s)                                                                                       \
+  {                                                                                                    \
+    widen_f64##s, widen_f32##s, widen_f16##s, widen_bf16##s, narrow_f32##s, narrow_f16##s,             \
+    narrow_bf16##s, narrow_e4m3##s, narrow_e5m2##s, narrow_e4m3fnuz##s, narrow_e5m2fnuz##s,            \
+    count_rounding##s, mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s,                \
+    element_combine##s, interval##s, keep##s, keep_each##s, vote##s, keep_above##s, sizes##s,          \
+    variances##s, magnitudes##s, histogram##s, window_histogram##s, place_histogram##s, collect##s,    \
+    products##s, compare##s, add_product##s, exponentials##s, divergence##s, fma_mean##s,              \
+    combine##s, stored_delta_sums##s,                                                                  \
+    {encode_differences8##s, encode_differences16##s, encode_differences32##s, encode_differences64##s},\
+    {decode_differences8##s, decode_differences16##s, decode_differences32##s, decode_differences64##s}\
   }
 
 static const table tables[] = {
@@ -278,7 +275,7 @@ void ck_narrow(ck_type type, const double *source, void *target, size_t n) {
 
 void ck_count_rounding(ck_type type, const double *exact, const void *rounded, const double *base,
                        const void *rounded_base, size_t n, uint64_t *counts) {
-  if (type != CK_F64) current()->rounding[type](exact, rounded, base, rounded_base, n, counts);
+  current()->count_rounding(type, exact, rounded, base, rounded_base, n, counts);
 }
 
 void ck_mean(const double *x, size_t stride, const double *c, size_t count, double divisor, int whole, double *target,
