@@ -7,7 +7,7 @@ DESTDIR ?=
 RELEASE := .build/release/embedfuse
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint sanitize coverage bench bench-methods install interop interop-st fuse clean
+.PHONY: help setup build demo test lint sanitize coverage bench bench-methods install interop interop-st fuzz fuse clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,11 @@ interop-st: build $(if $(ST_PYTHON),,.build-venv-st/ready) ## Load fused models 
 	$(RELEASE) merge --method soup $(DENSE) $(DENSE) -o .build-demo/dense --force --quiet
 	$(or $(ST_PYTHON),.build-venv-st/bin/python) Scripts/interop/sentence_transformer.py .build-demo/fused .build-demo/dense
 
+SECONDS := 60
+fuzz: setup ## Fuzz every parser for SECONDS=60 each; docs/fuzzing.md
+	@for target in Safetensors PyTorch HDF5 NumPy GGUF Model Recipe Manifest; do \
+	  Fuzz/run $$target $(SECONDS) || exit; done
+
 fuse: build ## Fuse your own: BASE=DIR MODELS="A B" OUT=PATH [METHOD=NAME] [FLAGS="..."]
 	@test -n '$(BASE)' && test -n '$(MODELS)' && test -n '$(OUT)' \
 	  || { echo 'make fuse needs BASE=DIR MODELS="A B" OUT=PATH, and takes METHOD=NAME FLAGS="..."' >&2; exit 64; }
@@ -105,4 +110,4 @@ install: build ## Install command, completions and Makefile rule under PREFIX (D
 	@Scripts/install-documentation $(RELEASE) $(DESTDIR)$(PREFIX)/share
 
 clean: ## Remove what was built (the benchmark's checkpoints too)
-	rm -rf .build .build-asan .build-tsan .build-coverage .build-manual .build-demo .build-interop .build-bench .build-venv .build-venv-st .build-venv-peers Benchmarks/.build
+	rm -rf .build Fuzz/.build Fuzz/.corpus .build-asan .build-tsan .build-coverage .build-manual .build-demo .build-interop .build-bench .build-venv .build-venv-st .build-venv-peers Benchmarks/.build

@@ -144,6 +144,21 @@ def samples(folder):
     with h5py.File(f"{folder}/plugin.h5", "w") as file:
         file.create_dataset("w", data=values((60, 50)), chunks=(16, 24), compression=hdf5plugin.Blosc())
     refused(folder)
+    bombs(folder)
+
+
+def bombs(folder):
+    """Small files that stand for far more values than a reader should make of them."""
+    with h5py.File(f"{folder}/bomb_unwritten.h5", "w", libver=("v110", "v110")) as file:
+        file.create_dataset("weight", (1 << 40, 1 << 20), "<f4", chunks=(1024, 1024), fillvalue=1)
+    with h5py.File(f"{folder}/bomb_deflate.h5", "w", libver="earliest") as file:
+        dataset = file.create_dataset("weight", (64,), "<f4", chunks=(64,), compression="gzip")
+        dataset.id.write_direct_chunk((0,), zlib.compress(bytes(8_000_000), 9))
+    with h5py.File(f"{folder}/bomb_zstd.h5", "w", libver="earliest") as file:
+        dataset = file.create_dataset("weight", (64,), "<f4", chunks=(64,), **hdf5plugin.Zstd())
+        # A frame without its content's size, of blocks that repeat one byte 128 Ki times: 100 MB in 3 KB.
+        blocks = [(repeat | 1 << 1 | 1 << 20).to_bytes(3, "little") + b"\0" for repeat in [0] * 799 + [1]]
+        dataset.id.write_direct_chunk((0,), b"\x28\xb5\x2f\xfd\0\x38" + b"".join(blocks))
 
 
 def refused(folder):

@@ -85,9 +85,8 @@ public struct FusionPlan: Sendable {
     carried = alignment.rows.filter { !$0.sources[0]!.info.elementType.isFusable }.map(\.sources)
     let assembly = TensorAssembly(recipe: recipe, rows: alignment.rows, method: method, readsBase: readsBase)
     tensors = try assembly.tensors()
-    modules = tensors.map { tensor in
-      alignment.rows.first { $0.name == tensor.info.name }?.module ?? ""
-    }
+    let folders = Dictionary(alignment.rows.map { ($0.name, $0.module) }) { first, _ in first }
+    modules = tensors.map { folders[$0.info.name] ?? "" }
   }
 
   /// Checks what can be checked without the inputs.

@@ -171,7 +171,7 @@ extension TensorAssembly {
         .usage,
         counts.isEmpty
           ? "slices take layers, but the tensors' names show none"
-          : "slices take layers, but there are several kinds: \(counts.keys.sorted().joined(separator: ", "))",
+          : "slices take layers, but there are several kinds: \(counts.keys.sorted().map(\.printable).joined(separator: ", "))",
         remedy: "fuse whole models, without slices")
     }
     try check(available: available)

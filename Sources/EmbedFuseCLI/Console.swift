@@ -6,14 +6,14 @@ enum Console {
   /// True if messages are read by a person at a terminal.
   static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 
-  /// Writes a line to standard output.
+  /// Writes a line, or several, to standard output. Control characters are escaped, wherever they may come from.
   static func print(_ line: String) {
-    write(line + "\n", to: STDOUT_FILENO)
+    write(line.printable(keepingNewlines: true) + "\n", to: STDOUT_FILENO)
   }
 
-  /// Writes a line to standard error.
+  /// Writes a line, or several, to standard error, likewise escaped.
   static func error(_ line: String) {
-    write(line + "\n", to: STDERR_FILENO)
+    write(line.printable(keepingNewlines: true) + "\n", to: STDERR_FILENO)
   }
 
   /// Writes text to standard error as it is, for a progress line.

@@ -57,7 +57,7 @@ extension EmbedFuseError: CustomStringConvertible {
     if let tensor { place.append("tensor \(tensor.printable)") }
     if let offset { place.append("byte \(offset)") }
     var text = (place + [problem.printable(keepingNewlines: true)]).joined(separator: ": ")
-    if let remedy { text += "\n  \(remedy)" }
+    if let remedy { text += "\n  \(remedy.printable(keepingNewlines: true))" }
     return text
   }
 }
@@ -66,7 +66,10 @@ extension String {
   /// The text with control characters written as `\u{XX}`, so that a name from a file can't steer a terminal.
   public var printable: String { printable(keepingNewlines: false) }
 
-  func printable(keepingNewlines: Bool) -> String {
+  /// The same for a text of several lines, which stay apart with `keepingNewlines`.
+  public func printable(keepingNewlines: Bool) -> String {
+    let isPlain = utf8.allSatisfy { 0x20...0x7E ~= $0 || $0 == 0x0A && keepingNewlines }
+    guard !isPlain else { return self }
     var result = ""
     for scalar in unicodeScalars {
       if scalar == "\n" && keepingNewlines {

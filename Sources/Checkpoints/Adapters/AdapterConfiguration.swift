@@ -65,7 +65,7 @@ struct AdapterConfiguration: Sendable {
     guard let value = config[key], value != .null else { return false }
     guard let flag = value.boolValue else {
       throw EmbedFuseError(
-        .badData, "\(key) is \(value.compactText), which is neither true nor false", path: path)
+        .badData, "\(key) is \(value.excerpt), which is neither true nor false", path: path)
     }
     return flag
   }
@@ -82,7 +82,7 @@ struct AdapterConfiguration: Sendable {
     for member in members {
       guard let number = member.value.doubleValue, number.magnitude < 1e9 else {
         throw EmbedFuseError(
-          .badData, "\(key) gives \(member.value.compactText) for '\(member.key.printable)', not a number",
+          .badData, "\(key) gives \(member.value.excerpt) for '\(member.key.printable)', not a number",
           path: path)
       }
       result.append((try ModulePattern(member.key, path: path), number))

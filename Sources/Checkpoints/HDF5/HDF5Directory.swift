@@ -38,7 +38,8 @@ struct HDF5Directory: Sendable {
       case .group:
         guard visited.insert(object.address).inserted, components.count < Self.depthLimit else {
           throw EmbedFuseError(
-            .badData, "the group \(components.joined(separator: "/")) leads in a circle or too deep",
+            .badData,
+            "the group \(components.joined(separator: "/").printable) leads in a circle or too deep",
             path: file.path)
         }
         if components == [HDF5Name.metadata] { metadata = try object.texts() }
@@ -70,5 +71,52 @@ extension HDF5Directory {
   /// What the datasets without tensors hold, for a message.
   var othersText: String {
     others.map { "\($0.path) (\($0.contents))" }.printableList
+  }
+}
+
+extension HDF5Dataset {
+  /// Bytes of values that were never written, for which the fill value stands; `Int.max` for more than that.
+  var unwrittenByteCount: Int {
+    var (count, isTooMany) = (type.byteCount, false)
+    for extent in dimensions where !isTooMany {
+      (count, isTooMany) = count.multipliedReportingOverflow(by: Int(clamping: extent))
+    }
+    guard !dimensions.contains(0) else { return 0 }
+    switch layout {
+    case .contiguous(nil): return isTooMany ? .max : count
+    case .chunked(let extents, let places):
+      let written =
+        switch places {
+        case .listed(let chunks): chunks.count
+        case .onDemand(let count): count
+        }
+      var bytes = written.multipliedReportingOverflow(by: type.byteCount)
+      for extent in extents where !bytes.overflow {
+        bytes = bytes.partialValue.multipliedReportingOverflow(by: Int(clamping: extent))
+      }
+      return bytes.overflow ? 0 : max(0, (isTooMany ? .max : count) - bytes.partialValue)
+    case .contiguous, .compact: return 0
+    }
+  }
+}
+
+extension HDF5Directory {
+  /// Bytes of values that were never written at most, for each byte of the file, and in any file.
+  private static let unwrittenLimit = (ratio: 100, bytes: 1 << 30)
+
+  /// Checks that the values that were never written are not out of all proportion: a small file would otherwise take
+  /// any time to read.
+  func checkUnwritten(in file: HDF5File) throws(EmbedFuseError) {
+    let ratio = file.input.byteCount.multipliedReportingOverflow(by: Self.unwrittenLimit.ratio)
+    var left = ratio.overflow ? .max : max(ratio.partialValue, Self.unwrittenLimit.bytes)
+    for dataset in datasets {
+      left -= dataset.unwrittenByteCount
+      guard left >= 0 else {
+        throw EmbedFuseError(
+          .badData,
+          "too much of it was never written for a file of \(file.input.byteCount) bytes: \(dataset.unwrittenByteCount) bytes",
+          path: file.path, tensor: dataset.path, remedy: "the file is incomplete; save it again")
+      }
+    }
   }
 }

@@ -14,7 +14,7 @@ extension HDF5Reader {
       guard let delta = dataset.delta else { continue }
       guard dataset.components[0] != HDF5Name.files else {
         throw EmbedFuseError(
-          .badData, "the file \(dataset.path) is stored as differences, which only tensors are",
+          .badData, "the file \(dataset.path.printable) is stored as differences, which only tensors are",
           path: file.path)
       }
       let info = try dataset.tensorInfo(in: file.path)

@@ -23,6 +23,7 @@ public struct HDF5Reader: Sendable {
     self.file = file
     self.options = options
     directory = try HDF5Directory(of: file)
+    try directory.checkUnwritten(in: file)
     let memory = ChunkMemory(directory.datasets, most: options.cacheBytes)
     shared = ChunkedStorage.Shared(
       file: file, cache: ChunkCache(limit: memory.cacheBytes), memory: memory)
@@ -92,16 +93,16 @@ public struct HDF5Reader: Sendable {
       let path = components.joined(separator: "/")
       guard components.allSatisfy(FilePath.isPlainName) else {
         throw EmbedFuseError(
-          .badData, "the name of the file \(dataset.path) leads out of its folder", path: file.path)
+          .badData, "the name of the file \(dataset.path.printable) leads out of its folder", path: file.path)
       }
       guard dataset.type.elementType == .u8, dataset.dimensions.count == 1 else {
-        throw EmbedFuseError(.badData, "the file \(dataset.path) is not a row of bytes", path: file.path)
+        throw EmbedFuseError(.badData, "the file \(dataset.path.printable) is not a row of bytes", path: file.path)
       }
       let stored = try tensor(number)
       guard stored.info.byteCount <= Self.fileByteLimit else {
         throw EmbedFuseError(
           .badData,
-          "the file \(dataset.path) has \(stored.info.byteCount) bytes, more than \(Self.fileByteLimit)",
+          "the file \(dataset.path.printable) has \(stored.info.byteCount) bytes, more than \(Self.fileByteLimit)",
           path: file.path)
       }
       var bytes = [UInt8](repeating: 0, count: stored.info.byteCount)
@@ -125,7 +126,7 @@ extension HDF5Reader {
     }
     if let filter = dataset.missingFilter {
       throw EmbedFuseError(
-        .badData, "its chunks went through the filter \(filter), which is not installed", path: file.path,
+        .badData, "its chunks went through the filter \(filter.printable), which is not installed", path: file.path,
         tensor: dataset.path,
         remedy: "install HDF5's plugin for it and set HDF5_PLUGIN_PATH, or save the file with gzip")
     }

@@ -69,20 +69,28 @@ extension JSON {
 
   private static func write(_ value: String, to text: inout [UInt8]) {
     text.append(UInt8(ascii: "\""))
-    for byte in value.utf8 {
-      switch byte {
-      case UInt8(ascii: "\""): text += "\\\"".utf8
-      case UInt8(ascii: "\\"): text += "\\\\".utf8
-      case UInt8(ascii: "\n"): text += "\\n".utf8
-      case UInt8(ascii: "\r"): text += "\\r".utf8
-      case UInt8(ascii: "\t"): text += "\\t".utf8
-      case 0..<0x20, 0x7F:
-        text += "\\u00".utf8
-        text += [byte >> 4, byte & 0xF].map { Self.hexadecimal[Int($0)] }
-      default: text.append(byte)
+    for scalar in value.unicodeScalars {
+      switch scalar {
+      case "\"": text += "\\\"".utf8
+      case "\\": text += "\\\\".utf8
+      case "\n": text += "\\n".utf8
+      case "\r": text += "\\r".utf8
+      case "\t": text += "\\t".utf8
+      case " "..."~": text.append(UInt8(truncatingIfNeeded: scalar.value))
+      default:
+        // Also what steers a terminal or turns the direction of writing, so that JSON can be shown as it is.
+        switch scalar.properties.generalCategory {
+        case .control, .format: for unit in scalar.utf16 { escape(unit, to: &text) }
+        default: text += scalar.utf8
+        }
       }
     }
     text.append(UInt8(ascii: "\""))
+  }
+
+  private static func escape(_ unit: UInt16, to text: inout [UInt8]) {
+    text += "\\u".utf8
+    for shift in [12, 8, 4, 0] { text.append(hexadecimal[Int(unit >> shift & 0xF)]) }
   }
 
   private static let hexadecimal = Array("0123456789abcdef".utf8)

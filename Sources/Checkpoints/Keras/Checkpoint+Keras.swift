@@ -18,7 +18,7 @@ extension Checkpoint {
     var notes: [String] = []
     var names: [String: [String]] = [:]
     for shard in index.shards {
-      let reader = try HDF5Reader(FilePath.join(FilePath.folder(of: path), shard), options: options)
+      let reader = try HDF5Reader(try ShardIndex.path(ofShard: shard, besides: path), options: options)
       // A shard may hold nothing but the optimizer's state.
       if let weights = try reader.kerasWeights(), weights.weights.isEmpty { continue }
       let checkpoint = try reader.checkpoint()

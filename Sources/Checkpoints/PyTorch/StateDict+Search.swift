@@ -93,6 +93,7 @@ extension StateDict {
     of level: [Candidate], in pickle: Pickle
   ) throws(PickleError) -> [Candidate] {
     var result: [Candidate] = []
+    var seen: Set<Pickle.Value> = []
     var visits = 0
     for parent in level {
       for member in try pickle.members(parent.value) {
@@ -101,7 +102,7 @@ extension StateDict {
           throw PickleError(problem: "its dictionaries hold more than \(PickleReader.countLimit) values")
         }
         guard let key = member.key, !isForeign(key), pickle.items(of: member.value, .dictionary) != nil,
-          !result.contains(where: { $0.value == member.value }) || result.count < 100
+          seen.insert(member.value).inserted || result.count < 100
         else { continue }
         result.append(try candidate(parent.keys + [key], member.value, in: pickle))
       }

@@ -52,12 +52,19 @@ struct ShardIndex {
 
   /// The path of a shard, links followed to see where it stands.
   ///
+  /// - Throws: `EmbedFuseError`: bad data if the shard is a link that leaves the folder.
+  func path(ofShard name: String) throws(EmbedFuseError) -> String {
+    try Self.path(ofShard: name, besides: path)
+  }
+
+  /// The path of a shard that stands beside the index at a path.
+  ///
   /// A link may lead to a file of the index's own folder. The Hugging Face cache, where `snapshots/REVISION` holds
   /// links into the `blobs` folder beside `snapshots`, is let through as well.
   ///
   /// - Throws: `EmbedFuseError`: bad data if the shard is a link that leaves the folder.
-  func path(ofShard name: String) throws(EmbedFuseError) -> String {
-    let folder = FilePath.folder(of: path)
+  static func path(ofShard name: String, besides index: String) throws(EmbedFuseError) -> String {
+    let folder = FilePath.folder(of: index)
     let shard = FilePath.join(folder, name)
     guard let home = FilePath.resolved(folder), let target = FilePath.resolved(shard) else { return shard }
     let place = FilePath.folder(of: target)
