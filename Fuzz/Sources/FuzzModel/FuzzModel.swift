@@ -24,7 +24,8 @@ private let base: Void = {
     pooler.dense.weight 4 4
     """
   FuzzInput.write(FuzzInput.safetensors(tensors.utf8), to: "base/model.safetensors")
-  FuzzInput.write(Array(#"{"model_type": "bert", "hidden_size": 4, "vocab_size": 8}"#.utf8), to: "base/config.json")
+  FuzzInput.write(
+    Array(#"{"model_type": "bert", "hidden_size": 4, "vocab_size": 8}"#.utf8), to: "base/config.json")
   FuzzInput.write(Array("[PAD]\n[UNK]\na\nb\nc\nd\ne\nf\n".utf8), to: "base/vocab.txt")
 }()
 
@@ -36,7 +37,8 @@ public func fuzzModel(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   for name in names { unlink("\(FuzzInput.folder)/model/\(name)") }
   for part in UnsafeRawBufferPointer(start: start, count: count).split(separator: 0x1E).prefix(12) {
     let name = names[Int(part.first! &- UInt8(ascii: "a")) % names.count]
-    let bytes = name.hasSuffix(".safetensors") ? FuzzInput.safetensors(part.dropFirst()) : Array(part.dropFirst())
+    let bytes =
+      name.hasSuffix(".safetensors") ? FuzzInput.safetensors(part.dropFirst()) : Array(part.dropFirst())
     FuzzInput.write(bytes, to: "model/\(name)")
   }
   let model = "\(FuzzInput.folder)/model"

@@ -6,7 +6,8 @@ import Glibc
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzRecipe(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   FuzzModels.written
-  guard let text = String(validating: UnsafeRawBufferPointer(start: start, count: count), as: UTF8.self) else {
+  guard let text = String(validating: UnsafeRawBufferPointer(start: start, count: count), as: UTF8.self)
+  else {
     return 0
   }
   for isLenient in [false, true] {

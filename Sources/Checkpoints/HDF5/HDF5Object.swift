@@ -74,7 +74,8 @@ extension HDF5Object {
   func links() throws(EmbedFuseError) -> [String] {
     let links = try unsafe names { unsafe ef_h5_links(id, $0) }
     if let soft = links.first(where: { $0.kind != UInt8(ascii: "h") }) {
-      throw refuse("the link \(soft.name.printable) leads elsewhere by name; only what the file itself holds is read")
+      throw refuse(
+        "the link \(soft.name.printable) leads elsewhere by name; only what the file itself holds is read")
     }
     return links.map(\.name)
   }
@@ -212,7 +213,8 @@ extension HDF5Object {
     guard let digest = try text("base_digest"),
       let blocks = try integers("base_blocks", limit: file.input.byteCount / 8)
     else {
-      throw refuse("it holds differences (delta_of \(type.printable)), but the digests of its base are missing")
+      throw refuse(
+        "it holds differences (delta_of \(type.printable)), but the digests of its base are missing")
     }
     return DeltaRecord(elementType: type, digest: digest, blocks: blocks)
   }

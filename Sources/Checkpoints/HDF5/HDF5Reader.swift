@@ -96,7 +96,8 @@ public struct HDF5Reader: Sendable {
           .badData, "the name of the file \(dataset.path.printable) leads out of its folder", path: file.path)
       }
       guard dataset.type.elementType == .u8, dataset.dimensions.count == 1 else {
-        throw EmbedFuseError(.badData, "the file \(dataset.path.printable) is not a row of bytes", path: file.path)
+        throw EmbedFuseError(
+          .badData, "the file \(dataset.path.printable) is not a row of bytes", path: file.path)
       }
       let stored = try tensor(number)
       guard stored.info.byteCount <= Self.fileByteLimit else {
@@ -126,7 +127,8 @@ extension HDF5Reader {
     }
     if let filter = dataset.missingFilter {
       throw EmbedFuseError(
-        .badData, "its chunks went through the filter \(filter.printable), which is not installed", path: file.path,
+        .badData, "its chunks went through the filter \(filter.printable), which is not installed",
+        path: file.path,
         tensor: dataset.path,
         remedy: "install HDF5's plugin for it and set HDF5_PLUGIN_PATH, or save the file with gzip")
     }
