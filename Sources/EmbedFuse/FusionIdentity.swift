@@ -35,7 +35,8 @@ struct FusionIdentity: Sendable, Hashable {
     for (path, byteCount) in input.weightFiles {
       let name = path.hasPrefix(input.path + "/") ? String(path.dropFirst(input.path.count + 1)) : path
       files[FilePath.portable(name)] = [
-        "bytes": .number(byteCount), "changed": .string(FilePath.modificationTime(of: path) ?? "unknown"),
+        "bytes": .number(byteCount),
+        "changed": FileIdentity(of: path).map { .string(String($0.modified)) } ?? .null,
       ]
     }
     return ["path": .string(FusionManifest.portable(input.path)), "files": .object(files)]

@@ -11,6 +11,8 @@ public struct PartResult: Sendable {
   public let shards: (made: Int, all: Int)
   /// Bytes of its tensors.
   public let byteCount: Int
+  /// Bytes of inputs read to make it, in all passes.
+  public let bytesRead: Int
   /// True if it was there already, whole and intact, so that nothing was made.
   public let wasThere: Bool
   /// What should be told.
@@ -21,7 +23,8 @@ public struct PartResult: Sendable {
     [
       "part": .number(part.number), "of": .number(part.count), "path": .string(path),
       "shards": .number(shards.made), "shards_of_output": .number(shards.all), "bytes": .number(byteCount),
-      "was_there": .bool(wasThere), "notes": .array(notes.map { .string($0) }),
+      "bytes_read": .number(bytesRead), "was_there": .bool(wasThere),
+      "notes": .array(notes.map { .string($0) }),
     ]
   }
 }
@@ -50,7 +53,7 @@ extension FusionPlan {
     if let there = others.first(where: { $0.part == part }), there.identity == fusion.identity,
       try await isIntact(there, fusion, at: path, options)
     {
-      return result(of: part, fusion, at: path, wasThere: true, notes: [])
+      return result(of: part, fusion, at: path, bytesRead: 0, wasThere: true, notes: [])
     }
     try OutputFile.makeDirectories(folder.path)
     // One that is damaged, or made by another run at the same time, is replaced by what is the same.
@@ -71,7 +74,8 @@ extension FusionPlan {
       if options.resumes, fusion.hasRecords(in: publication) { publication.keep() }
       throw error
     }
-    return result(of: part, fusion, at: path, wasThere: false, notes: notes)
+    return result(
+      of: part, fusion, at: path, bytesRead: progress.completedBytes, wasThere: false, notes: notes)
   }
 
   /// Checks that the output can be made in parts, and that it could be given its name in the end.
@@ -109,7 +113,8 @@ extension FusionPlan {
   }
 
   private func result(
-    of part: OutputPart, _ fusion: ShardedFusion, at path: String, wasThere: Bool, notes: [String]
+    of part: OutputPart, _ fusion: ShardedFusion, at path: String, bytesRead: Int, wasThere: Bool,
+    notes: [String]
   ) -> PartResult {
     let all = fusion.layout.shards
     var notes = self.notes + notes
@@ -120,6 +125,7 @@ extension FusionPlan {
     }
     return PartResult(
       part: part, path: path, shards: (fusion.shards.count, all.count),
-      byteCount: fusion.shards.reduce(0) { $0 + all[$1].byteCount }, wasThere: wasThere, notes: notes)
+      byteCount: fusion.shards.reduce(0) { $0 + all[$1].byteCount }, bytesRead: bytesRead, wasThere: wasThere,
+      notes: notes)
   }
 }

@@ -24,8 +24,10 @@ struct EmbedFuseCommand: AsyncParsableCommand {
   /// Runs the command that the arguments name and ends with the exit code of what went wrong.
   static func main() async {
     ProcessMemory.returnLargeBuffers()
+    var resumes = false
     do {
       var command = try parseAsRoot()
+      resumes = (command as? MergeCommand)?.resume == true
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
       } else {
@@ -35,7 +37,8 @@ struct EmbedFuseCommand: AsyncParsableCommand {
       Console.error("embedfuse: error: \(error)")
       Self.exit(withError: ExitCode(error.code.rawValue))
     } catch is CancellationError {
-      Console.error("embedfuse: interrupted; nothing was written")
+      Console.error(
+        "embedfuse: interrupted; no output was written\(resumes ? ", finished files stay for --resume" : "")")
       Self.exit(withError: ExitCode(Interruption.exitCode))
     } catch {
       Self.exit(withError: error)

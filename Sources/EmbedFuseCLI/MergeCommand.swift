@@ -99,6 +99,8 @@ struct MergeCommand: AsyncParsableCommand {
         .usage, "--part is given, but the recipe writes \(paths.count) outputs",
         remedy: "make parts of one output at a time")
     }
+    let clock = ContinuousClock()
+    let start = clock.now
     let result = try await Interruption.cancelling {
       try await ProgressLine.showing(writing.showsProgress) { progress in
         try await FusionPlan(request.outputs[0].recipe).run(
@@ -109,9 +111,13 @@ struct MergeCommand: AsyncParsableCommand {
       Console.print(result.json.prettyText)
     } else if !writing.quiet {
       for note in result.notes { Console.error("note: \(note)") }
+      let seconds = Readable.decimal((clock.now - start) / .seconds(1), places: 2)
+      let done =
+        result.wasThere
+        ? "were there already, intact" : "written, \(Readable.bytes(result.bytesRead)) read in \(seconds) s"
       Console.error(
-        "part \(part): \(result.shards.made) of \(result.shards.all) files, \(Readable.bytes(result.byteCount)) of tensors, "
-          + "\(result.wasThere ? "were there already, intact" : "written"): \(result.path.printable)")
+        "part \(part): \(result.shards.made) of \(result.shards.all) files, "
+          + "\(Readable.bytes(result.byteCount)) of tensors, \(done): \(result.path.printable)")
     }
   }
 

@@ -24,13 +24,6 @@ public enum FilePath {
     }
   }
 
-  /// When the file at a path was last changed, as seconds and nanoseconds since 1970; nil if nothing stands there.
-  public static func modificationTime(of path: String) -> String? {
-    var info = stat()
-    guard unsafe stat(path, &info) == 0 else { return nil }
-    return "\(info.st_mtim.tv_sec).\(info.st_mtim.tv_nsec)"
-  }
-
   /// The working directory; nil if it is gone.
   public static var workingDirectory: String? { resolved(".") }
 

@@ -1,0 +1,146 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// `merge --part`, `finalize` and `merge --resume` as schedulers run them.
+@Suite struct PartCommandTests {
+  static let merge = [
+    "merge", "--base", "base", "retrieval", "similarity", "--max-shard-size", "5K", "--no-sync",
+  ]
+
+  private func files(_ folder: String) -> [String: Data] {
+    (FileManager.default.subpaths(atPath: folder) ?? []).reduce(into: [:]) {
+      $0[$1] = FileManager.default.contents(atPath: folder + "/" + $1)
+    }
+  }
+
+  @Test func theTasksOfAnArrayAndFinalizeMakeWhatOneRunMakes() throws {
+    let workspace = try Workspace()
+    let folder = workspace.folder
+    #expect(try Command.run(Self.merge + ["-o", "one", "-q"], in: folder.path).code == 0)
+    for (variable, value) in [("SLURM_ARRAY_TASK_ID", "3"), ("JOB_COMPLETION_INDEX", "0")] {
+      let run = try Command.outcome(
+        of: try Command.start(
+          Self.merge + ["-o", "out", "--part", "\(variable)/3"], in: folder.path,
+          environment: [variable: value]))
+      #expect(
+        run.code == 0 && run.error.hasPrefix("part \(value == "3" ? 3 : 1)/3: 2 of 6 files"), "\(run.error)")
+    }
+    let early = try Command.run("finalize", "out", in: folder.path)
+    #expect(early.code == 66 && early.error.contains("1 of 3 parts is missing: 2/3"), "\(early.error)")
+    #expect(try Command.run(Self.merge + ["-o", "out", "--part", "2/3", "-q"], in: folder.path).code == 0)
+    let again = try Command.run(Self.merge + ["-o", "out", "--part", "2/3", "--json"], in: folder.path)
+    let json = try JSONSerialization.jsonObject(with: Data(again.output.utf8)) as? [String: Any]
+    #expect(json?["was_there"] as? Bool == true && json?["part"] as? Int == 2 && json?["of"] as? Int == 3)
+    let last = try Command.run("finalize", "out/", "--json", in: folder.path)
+    #expect(last.code == 0 && last.error.isEmpty, "\(last.error)")
+    #expect(files(folder("out")) == files(folder("one")) && !files(folder("out")).isEmpty)
+    #expect(workspace.added == ["one", "out"] && workspace.inputsAreUntouched)
+  }
+
+  @Test func finalizeFromAnotherFolderIsToldWhere() throws {
+    let workspace = try Workspace()
+    let folder = workspace.folder
+    #expect(try Command.run(Self.merge + ["-o", "out", "--part", "1/1", "-q"], in: folder.path).code == 0)
+    let elsewhere = try TemporaryFolder()
+    let run = try Command.run("finalize", folder("out"), in: elsewhere.path)
+    #expect(run.code == 66 && run.error.contains("the parts were made in"), "\(run.error)")
+    #expect(try Command.run("finalize", folder("out"), in: folder.path).code == 0)
+  }
+
+  @Test(arguments: [
+    (["-o", "out", "--part", "4/3"], "there is no part 4 of 3"),
+    (["-o", "out", "--part", "three"], "not of the form I/N"),
+    (["-o", "out", "--part", "NO_SUCH_VARIABLE/3"], "NO_SUCH_VARIABLE is not set"),
+    (["-o", "out.h5", "--part", "1/3"], "can't be made in parts"),
+    (["-o", "out.safetensors", "--resume"], "can't be continued"),
+    (["-o", "out", "--part", "1/3", "--weights-report", "w.json"], "no weights report"),
+  ])
+  func whatCantBeDoneInPartsIsUsage(_ arguments: [String], _ problem: String) throws {
+    let workspace = try Workspace()
+    let run = try Command.run(Self.merge + arguments, in: workspace.folder.path)
+    #expect(run.code == 64 && run.error.contains(problem), "\(run.error)")
+    #expect(workspace.added.isEmpty)
+  }
+
+  @Test func aRecipeOfSeveralOutputsHasNoParts() throws {
+    let workspace = try Workspace()
+    let recipe = """
+      base: base
+      models: [retrieval, similarity]
+      method: delta-guided
+      outputs:
+        - {path: a, method: soup}
+        - {path: b, method: ties}
+      """
+    try Data(recipe.utf8).write(to: URL(fileURLWithPath: workspace.folder("recipe.yaml")))
+    let run = try workspace.run("merge", "recipe.yaml", "--part", "1/2")
+    #expect(run.code == 64 && run.error.contains("the recipe writes 2 outputs"), "\(run.error)")
+  }
+}
+
+/// Runs that are killed while they write shards.
+@Suite struct KilledRunTests {
+  /// A family of 24 tensors of 1 MB, slow enough to be killed between two of its 12 shards.
+  private static func family() throws -> TemporaryFolder {
+    let folder = try TemporaryFolder()
+    for (model, fill) in [("base", UInt8(1)), ("a", 2), ("b", 3)] {
+      try SafetensorsBuilder.write(
+        (0..<24).map {
+          ("w\($0).weight", .f32, [1024, 256], [UInt8](repeating: fill + UInt8($0), count: 1 << 20))
+        }, to: folder(model + ".safetensors"))
+    }
+    return folder
+  }
+
+  private static let merge = [
+    "merge", "--base", "base.safetensors", "a.safetensors", "b.safetensors", "--max-shard-size", "2M",
+    "--no-sync",
+    "--threads", "1", "-o", "out",
+  ]
+
+  private static func records(_ folder: TemporaryFolder) -> Int {
+    guard let staging = folder.names.first(where: { $0.hasSuffix(".tmp") }) else { return 0 }
+    let records = folder("\(staging)/finished")
+    let names = try? FileManager.default.contentsOfDirectory(atPath: records)
+    // One that was being written when the run died is empty.
+    return names?.count {
+      $0.hasPrefix("shard-") && FileManager.default.contents(atPath: "\(records)/\($0)")?.isEmpty == false
+    } ?? 0
+  }
+
+  /// Starts a merge and sends it a signal when it has finished some shards; returns how many there were.
+  private static func interrupt(_ folder: TemporaryFolder, by signal: Int32, _ more: [String]) throws -> Int {
+    let run = try Command.start(merge + more, in: folder.path)
+    while records(folder) < 3, run.process.isRunning { usleep(500) }
+    kill(run.process.processIdentifier, signal)
+    let outcome = try Command.outcome(of: run)
+    #expect(outcome.code != 0 && !folder.names.contains("out"), "\(outcome.error)")
+    return records(folder)
+  }
+
+  private static func checkContinued(_ folder: TemporaryFolder, finished: Int) throws {
+    #expect(finished >= 3)
+    let rest = try Command.run(merge + ["--resume"], in: folder.path)
+    #expect(rest.code == 0 && rest.error.contains("continued: \(finished) of 12 shards"), "\(rest.error)")
+    #expect(folder.names == ["a.safetensors", "b.safetensors", "base.safetensors", "out"])
+    let verified = try Command.run("verify", "out", "--rerun", in: folder.path)
+    #expect(verified.code == 0, "\(verified.error)")
+  }
+
+  @Test func killedWithoutWarningAndContinued() throws {
+    let folder = try Self.family()
+    try Self.checkContinued(folder, finished: try Self.interrupt(folder, by: SIGKILL, []))
+  }
+
+  @Test func terminatedUnderResumeAndContinued() throws {
+    let folder = try Self.family()
+    try Self.checkContinued(folder, finished: try Self.interrupt(folder, by: SIGTERM, ["--resume"]))
+  }
+
+  @Test func terminatedWithoutResumeLeavesNothing() throws {
+    let folder = try Self.family()
+    #expect(try Self.interrupt(folder, by: SIGTERM, []) == 0)
+    #expect(folder.names == ["a.safetensors", "b.safetensors", "base.safetensors"])
+  }
+}
