@@ -72,6 +72,10 @@ bench-instructions: kernels ## Count the inner loops' instructions (needs valgri
 	$(PYTHON) Benchmarks/instructions.py $(KERNELS) $(FLAGS)
 
 # ST_PYTHON names a Python that has sentence-transformers and torch already.
+.PHONY: arm64-kernels
+arm64-kernels: ## Show that the kernels compute the same bits on arm64 (needs a cross compiler and qemu-user)
+	Scripts/arm64-kernels
+
 interop: build .build-venv/ready $(if $(ST_PYTHON),,.build-venv-st/ready) ## Read and write every format with its own library (downloads torch)
 	.build-venv/bin/python Scripts/interop/outputs.py $(RELEASE)
 	.build-venv/bin/python Scripts/interop/formats.py $(RELEASE)

@@ -49,9 +49,9 @@ __attribute__((always_inline)) static inline uint64_t rounded(double v, int mant
   uint64_t result = small ? subnormal : normal;
   result = !small && normal > overflow - 1 ? overflow : result;
   result = magnitude > F64_EXPONENT ? nan : result;
-  // The FNUZ types have one NaN and one zero, both without a sign: NaN stands where -0 would.
+  // NaN loses its sign, and a FNUZ type's zero has none: its NaN stands where -0 would.
   const int unsigned_zero = nan == 1ull << sign_bit;
-  const int keeps_sign = !unsigned_zero | (result != 0 && result != nan);
+  const int keeps_sign = (magnitude <= F64_EXPONENT) & (unsigned_zero ? result != 0 && result != nan : 1);
   return result | (keeps_sign ? sign << sign_bit : 0);
 }
 

@@ -128,8 +128,8 @@ static double byte_value(unsigned byte, int mantissa, int bias, int extremes) {
   if (extremes == 0 && byte == 0x80) return NAN;
   if (extremes == 1 && bits == 0x7F) return NAN;
   if (extremes == 2 && exponent == 31) return fraction ? NAN : sign ? -INFINITY : INFINITY;
-  const double value = exponent ? ldexp((double)(fraction + (1u << mantissa)), (int)exponent - bias - mantissa)
-                                : ldexp((double)fraction, 1 - bias - mantissa);
+  const uint64_t power = (uint64_t)(1023 + (exponent ? (int)exponent : 1) - bias - mantissa) << 52;
+  const double value = (double)(fraction + (exponent ? 1u << mantissa : 0)) * double_of(power);
   return sign ? -value : value;
 }
 
@@ -151,6 +151,7 @@ typedef struct {
   int (*widen_f32)(const uint8_t *, double *, size_t);
   int (*widen_f16)(const uint8_t *, double *, size_t);
   int (*widen_bf16)(const uint8_t *, double *, size_t);
+  void (*narrow_f64)(const double *, uint8_t *, size_t);
   void (*narrow_f32)(const double *, uint8_t *, size_t);
   void (*narrow_f16)(const double *, uint8_t *, size_t);
   void (*narrow_bf16)(const double *, uint8_t *, size_t);
@@ -193,9 +194,10 @@ typedef struct {
 
 #define TABLE(s)                                                                                       \
   {                                                                                                    \
-    widen_f64##s, widen_f32##s, widen_f16##s, widen_bf16##s, narrow_f32##s, narrow_f16##s,             \
-    narrow_bf16##s, narrow_e4m3##s, narrow_e5m2##s, narrow_e4m3fnuz##s, narrow_e5m2fnuz##s,            \
-    count_rounding##s, mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s,                \
+    widen_f64##s, widen_f32##s, widen_f16##s, widen_bf16##s, narrow_f64##s, narrow_f32##s,             \
+    narrow_f16##s, narrow_bf16##s, narrow_e4m3##s, narrow_e5m2##s, narrow_e4m3fnuz##s,                 \
+    narrow_e5m2fnuz##s, count_rounding##s, mean##s, deltas##s, delta_sums##s, norms##s,                \
+    element_weights##s,                                                                                \
     element_combine##s, interval##s, keep##s, keep_each##s, vote##s, keep_above##s, sizes##s,          \
     variances##s, magnitudes##s, histogram##s, window_histogram##s, place_histogram##s, collect##s,    \
     products##s, compare##s, add_product##s, exponentials##s, divergence##s, fma_mean##s,              \
@@ -262,7 +264,7 @@ int ck_widen(ck_type type, const void *source, double *target, size_t n) {
 void ck_narrow(ck_type type, const double *source, void *target, size_t n) {
   const table *t = current();
   switch (type) {
-    case CK_F64: memcpy(target, source, 8 * n); return;
+    case CK_F64: t->narrow_f64(source, target, n); return;
     case CK_F32: t->narrow_f32(source, target, n); return;
     case CK_F16: t->narrow_f16(source, target, n); return;
     case CK_BF16: t->narrow_bf16(source, target, n); return;

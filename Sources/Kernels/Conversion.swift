@@ -40,7 +40,8 @@ public func widen(
 
 /// Rounds binary64 values once, to nearest and ties to even, to stored elements.
 ///
-/// Overflow gives infinity, or NaN where the type has none (E4M3, FNUZ).
+/// Overflow gives infinity, or NaN where the type has none (E4M3, FNUZ). Every NaN becomes the type's quiet one without
+/// sign and payload, since which one arithmetic makes differs between processors.
 ///
 /// - Parameters:
 ///   - values: the values.

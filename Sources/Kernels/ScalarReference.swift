@@ -13,6 +13,7 @@ public enum ScalarReference {
   /// The bits of a value rounded once, to nearest and ties to even.
   public static func narrowed(_ value: Double, to type: ElementType) -> UInt64 {
     guard let form = BinaryForm(type) else {
+      if value.isNaN { return type == .f64 ? 0x7FF8_0000_0000_0000 : 0x7FC0_0000 }
       return type == .f64 ? value.bitPattern : UInt64(Float(value).bitPattern)
     }
     return UInt64(form.bits(of: value))
@@ -176,7 +177,7 @@ private struct BinaryForm {
 
   /// The nearest of the two neighbours that `value` lies between, found by halving; the even one of a tie.
   func bits(of value: Double) -> Int {
-    if value.isNaN { return hasOneZero ? nan : nan | (value.sign == .minus ? sign : 0) }
+    if value.isNaN { return nan }
     let size = value.magnitude
     var (low, high) = (0, overflow)
     while high - low > 1 {

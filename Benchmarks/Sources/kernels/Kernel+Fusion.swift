@@ -5,7 +5,7 @@ extension Kernel {
   static let weights: [Double] = [0.1, 0.2, 0.3, 0.4]
   static let ones: [Double] = [1, 1, 1, 1]
   /// Room for the lanes of as many sums as any kernel has.
-  nonisolated(unsafe) private static let lanes = {
+  nonisolated(unsafe) static let lanes = {
     let lanes = UnsafeMutablePointer<Double>.allocate(capacity: 32 * Int(CK_LANES))
     lanes.initialize(repeating: 0, count: 32 * Int(CK_LANES))
     return lanes
@@ -65,6 +65,7 @@ extension Kernel {
       Kernel("products of 4, less the base", rows: 5) { x, _ in
         ck_products(x + tile, tile, 4, x, lanes, tile)
       },
+      Kernel("comparison of 4", rows: 5) { x, _ in ck_compare(x, tile, 5, lanes, tile) },
       Kernel("low-rank product, rank 16", rows: 17, outputs: 1, inPlace: true) { x, target in
         // One row of the left factor; the right one is 16 rows of a tile.
         ck_add_product(x, x + tile, 16, tile, 0.5, target, 1, tile)

@@ -36,10 +36,11 @@ extension Kernel {
         ck_vote(x, x + tile, tile, ones, ones, 4, 0, 1, 1, 1, target, tile)
       },
       Kernel("ranks", rows: 1, outputs: 1) { x, target in ck_ranks(x, tile, room, target) },
-      Kernel("histogram, upper bits", rows: 1) { x, _ in _ = ck_histogram(x, tile, 48, 0, bins) },
+      Kernel("histogram, upper bits", rows: 1) { x, _ in _ = ck_histogram(x, tile, 48, 16, 0, bins) },
       Kernel("histogram, next bits", rows: 1) { x, _ in
-        _ = ck_histogram(x, tile, 32, ck_ordered_bits(0.05) >> 48, bins)
+        _ = ck_histogram(x, tile, 32, 16, ck_ordered_bits(0.05) >> 48, bins)
       },
+      Kernel("histogram, window", rows: 1) { x, _ in _ = ck_window_histogram(x, tile, bins) },
       Kernel("histogram of places", rows: 1) { x, _ in
         ck_place_histogram(x, tile, ck_ordered_bits(0.05), 0, 0, 0, bins)
       },

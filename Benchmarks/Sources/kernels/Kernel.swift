@@ -47,7 +47,8 @@ struct Kernel {
   /// All kernels, by family.
   static var families: [(name: String, kernels: [Kernel])] {
     [
-      ("Conversion", conversions), ("Combination", combinations), ("Sums", sums),
+      ("Conversion", conversions), ("Stored elements to stored elements", storedElements),
+      ("Combination", combinations), ("Sums", sums),
       ("Element granularity", elementGranularity), ("Selection", selections),
       ("Products and logarithms", products), ("Bytes", bytes),
     ]

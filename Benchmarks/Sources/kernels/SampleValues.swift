@@ -13,12 +13,19 @@ enum SampleValues {
     }
   }
 
+  /// Writes the same in an element type, whose elements take `width` bytes.
+  static func write(rows: Int, _ type: ck_type, width: Int, count: Int, to target: UnsafeMutableRawPointer) {
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: rows * count) { values in
+      write(rows: rows, count: count, to: UnsafeMutableRawPointer(values.baseAddress!))
+      for row in 0..<rows {
+        ck_narrow(type, values.baseAddress! + row * count, target + row * count * width, count)
+      }
+    }
+  }
+
   /// Writes the base in an element type.
   static func write(_ type: ck_type, count: Int, to target: UnsafeMutableRawPointer) {
-    withUnsafeTemporaryAllocation(of: Double.self, capacity: count) { values in
-      write(rows: 1, count: count, to: UnsafeMutableRawPointer(values.baseAddress!))
-      ck_narrow(type, values.baseAddress!, target, count)
-    }
+    write(rows: 1, type, width: 0, count: count, to: target)
   }
 
   /// The sum of four uniform numbers, less its mean and over its spread.

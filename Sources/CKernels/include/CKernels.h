@@ -32,7 +32,7 @@ void ck_use_level(ck_level level);
 int ck_widen(ck_type type, const void *source, double *target, size_t n);
 
 /// Rounds n binary64 values once, to nearest and ties to even, to `type` at `target` (any alignment). Overflow
-/// gives infinity, or NaN where the type has no infinity.
+/// gives infinity, or NaN where the type has no infinity. Every NaN becomes the type's quiet one without sign and payload.
 void ck_narrow(ck_type type, const double *source, void *target, size_t n);
 
 /// Counts what rounding `exact` to `rounded` did, n elements of `type`: in counts[0] the elements that differ from
