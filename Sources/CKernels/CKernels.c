@@ -15,6 +15,14 @@ enum { STRIP = 256 };
 // From one widened source's strip to the next: no power of two, so that they don't meet in the same lines of the cache.
 enum { STRIDE = STRIP + CK_LANES };
 
+// Eight elements at once, one of each lane, where a loop over inputs should keep its results in registers. Comparisons give
+// masks of all or no bits.
+typedef double vector __attribute__((vector_size(8 * CK_LANES)));
+typedef int64_t mask __attribute__((vector_size(8 * CK_LANES)));
+#define LOAD(p) ({ vector v_; memcpy(&v_, (p), sizeof v_); v_; })
+#define STORE(v, p) do { const vector v_ = (v); memcpy((p), &v_, sizeof v_); } while (0)
+#define SELECT(m, a, b) ((vector)(((mask)(a) & (m)) | ((mask)(b) & ~(m))))
+
 static size_t width_of(ck_type type) { return type == CK_F64 ? 8 : type == CK_F32 ? 4 : type <= CK_BF16 ? 2 : 1; }
 
 // log2 and exp2 from their series: libm's pow may differ in the last bit between processors, since it picks
@@ -185,8 +193,8 @@ typedef struct {
   void (*exponentials)(const double *, double, double, double, double *, size_t);
   void (*divergence)(const double *, const double *, double *, size_t);
   void (*fma_mean)(const double *, size_t, const double *, size_t, double, double *, size_t);
-  int (*combine)(const ck_combination *, const ck_source *, size_t, double *, ck_type, void *, size_t, uint64_t *);
-  int (*stored_delta_sums)(const ck_source *, size_t, double *, size_t);
+  int (*combine)(const ck_combination *, const ck_source *, size_t, size_t, double *, ck_type, void *, size_t, uint64_t *);
+  int (*stored_delta_sums)(const ck_source *, size_t, size_t, double *, size_t);
   // By the logarithm of the elements' bytes.
   void (*encode_differences[4])(const uint8_t *, const uint8_t *, uint8_t *, size_t);
   void (*decode_differences[4])(uint8_t *, const uint8_t *, size_t);
@@ -387,13 +395,13 @@ void ck_fma_mean(const double *x, size_t stride, const double *c, size_t count, 
   current()->fma_mean(x, stride, c, count, divisor, target, n);
 }
 
-int ck_combine(const ck_combination *way, const ck_source *x, size_t count, double *lanes, ck_type type, void *target,
-               size_t n, uint64_t *counts) {
-  return current()->combine(way, x, count, lanes, type, target, n, counts);
+int ck_combine(const ck_combination *way, const ck_source *x, size_t count, size_t first, double *lanes, ck_type type,
+               void *target, size_t n, uint64_t *counts) {
+  return current()->combine(way, x, count, first, lanes, type, target, n, counts);
 }
 
-int ck_stored_delta_sums(const ck_source *x, size_t count, double *lanes, size_t n) {
-  return current()->stored_delta_sums(x, count, lanes, n);
+int ck_stored_delta_sums(const ck_source *x, size_t count, size_t first, double *lanes, size_t n) {
+  return current()->stored_delta_sums(x, count, first, lanes, n);
 }
 
 static int width_index(size_t width) { return width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3; }

@@ -1,23 +1,40 @@
 import CKernels
 import TensorCore
 
-/// Stored elements of several inputs, over the same range of a tensor.
-public struct StoredElements: Sendable {
-  /// Each input's bytes: little-endian, at any alignment.
-  private let bytes: [[UInt8]]
-  /// The inputs' element types.
-  private let types: [ElementType]
+/// Stored elements of several inputs, over the same range of a tensor, for as long as `with` lends them.
+@safe public struct StoredElements {
+  private let sources: [ck_source]
+  private let count: Int
 
-  /// Elements of at most 32 inputs, of types with at least 16 bits.
+  /// Lends `body` the elements of at most 32 inputs, of types with at least 16 bits.
   ///
   /// - Parameters:
-  ///   - bytes: the inputs' bytes, of which the first so many as there are types count.
-  /// - Returns: nil for more inputs, and for other types.
-  public init?(_ bytes: [[UInt8]], types: [ElementType]) {
+  ///   - bytes: each input's bytes: little-endian, at any alignment. The first so many as there are types count.
+  ///   - types: the inputs' element types.
+  ///   - count: how many elements each input has.
+  /// - Returns: what `body` returns; nil for more inputs, and for other types.
+  public static func with<Result>(
+    _ bytes: [[UInt8]], types: [ElementType], count: Int, _ body: (StoredElements) -> Result
+  ) -> Result? {
     guard types.count <= Int(CK_MAX_SOURCES), types.allSatisfy({ $0.isFusable && $0.bitWidth >= 16 })
     else { return nil }
-    self.bytes = bytes
-    self.types = types
+    return unsafe lend(bytes, types, count, [], body)
+  }
+
+  private static func lend<Result>(
+    _ bytes: [[UInt8]], _ types: [ElementType], _ count: Int, _ sources: [ck_source],
+    _ body: (StoredElements) -> Result
+  ) -> Result {
+    guard unsafe sources.count < types.count else {
+      return unsafe body(StoredElements(sources: sources, count: count))
+    }
+    let place = unsafe sources.count
+    precondition(types[place].byteCount(ofElements: count) <= bytes[place].count)
+    return unsafe bytes[place].withUnsafeBytes { input in
+      unsafe lend(
+        bytes, types, count,
+        sources + [ck_source(bytes: input.baseAddress, type: types[place].kernelType)], body)
+    }
   }
 
   /// Widens elements, combines them, and rounds once: the same bits as `widen`, `Combination.apply` and `narrow` one
@@ -36,18 +53,17 @@ public struct StoredElements: Sendable {
     hasBase: Bool, as type: ElementType, into target: inout MutableSpan<UInt8>, at offset: Int,
     counts: inout RoundingCounts
   ) -> Bool {
+    precondition(elements.lowerBound >= 0 && elements.upperBound <= count)
     precondition(offset >= 0 && offset + type.byteCount(ofElements: elements.count) <= target.count)
-    combination.check(inputCount: types.count, laneCount: lanes.count)
-    return unsafe withSources(of: elements, []) { sources in
-      unsafe combination.withKernel(hasBase: hasBase) { kernel in
-        unsafe lanes.withUnsafeMutableBufferPointer { lanes in
-          unsafe target.withUnsafeMutableBytes { target in
-            unsafe withUnsafePointer(to: kernel) { kernel in
-              unsafe counts.add { counts in
-                unsafe ck_combine(
-                  kernel, sources, sources.count, lanes.baseAddress, type.kernelType,
-                  target.baseAddress.map { unsafe $0 + offset }, elements.count, counts) != 0
-              }
+    unsafe combination.check(inputCount: sources.count, laneCount: lanes.count)
+    return unsafe combination.withKernel(hasBase: hasBase) { kernel in
+      unsafe lanes.withUnsafeMutableBufferPointer { lanes in
+        unsafe target.withUnsafeMutableBytes { target in
+          unsafe withUnsafePointer(to: kernel) { kernel in
+            unsafe counts.add { counts in
+              unsafe ck_combine(
+                kernel, sources, sources.count, elements.lowerBound, lanes.baseAddress, type.kernelType,
+                target.baseAddress.map { unsafe $0 + offset }, elements.count, counts) != 0
             }
           }
         }
@@ -59,27 +75,11 @@ public struct StoredElements: Sendable {
   ///
   /// - Returns: true if a value of an input is NaN or infinite.
   public func addDeltaSums(_ elements: Range<Int>, to lanes: inout MutableSpan<Double>) -> Bool {
-    precondition(lanes.count == (2 * types.count - 1) * laneCount)
-    return unsafe withSources(of: elements, []) { sources in
-      unsafe lanes.withUnsafeMutableBufferPointer { lanes in
-        unsafe ck_stored_delta_sums(sources, sources.count, lanes.baseAddress, elements.count) != 0
-      }
-    }
-  }
-
-  /// Gives `body` a pointer to each input's elements.
-  private func withSources<Result>(
-    of elements: Range<Int>, _ sources: [ck_source], body: ([ck_source]) -> Result
-  ) -> Result {
-    guard unsafe sources.count < types.count else { return unsafe body(sources) }
-    let place = unsafe sources.count
-    let type = types[place]
-    precondition(
-      elements.lowerBound >= 0 && type.byteCount(ofElements: elements.upperBound) <= bytes[place].count)
-    return unsafe bytes[place].withUnsafeBytes { input in
-      let first = unsafe input.baseAddress.map { unsafe $0 + type.byteCount(ofElements: elements.lowerBound) }
-      return unsafe withSources(
-        of: elements, sources + [ck_source(bytes: first, type: type.kernelType)], body: body)
+    precondition(elements.lowerBound >= 0 && elements.upperBound <= count)
+    unsafe precondition(lanes.count == (2 * sources.count - 1) * laneCount)
+    return unsafe lanes.withUnsafeMutableBufferPointer { lanes in
+      unsafe ck_stored_delta_sums(
+        sources, sources.count, elements.lowerBound, lanes.baseAddress, elements.count) != 0
     }
   }
 }

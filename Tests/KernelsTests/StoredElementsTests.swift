@@ -92,7 +92,6 @@ import Testing
       let types = (0..<count).map { kinds[$0 % kinds.count] }
       for length in Self.lengths {
         let inputs = Self.inputs(types, length, seed: UInt64(count * 1000 + length))
-        let elements = try #require(StoredElements(inputs, types: types))
         for combination in Self.combinations(count) {
           let expected = Self.expected(combination, inputs, types, length, as: type)
           await onEveryInstructionSet { _ in
@@ -101,10 +100,15 @@ import Testing
             var bytes = [UInt8](repeating: 0xAA, count: expected.bytes.count)
             var span = bytes.mutableSpan
             var counts = RoundingCounts()
-            let found = elements.combine(
-              1..<1 + length, by: combination, lanes: &laneSpan, hasBase: true, as: type, into: &span, at: 1,
-              counts: &counts)
-            #expect(!found && bytes == expected.bytes && lanes == expected.lanes, "\(combination), \(length)")
+            let found = StoredElements.with(inputs, types: types, count: length + 1) {
+              $0.combine(
+                1..<1 + length, by: combination, lanes: &laneSpan, hasBase: true, as: type, into: &span,
+                at: 1,
+                counts: &counts)
+            }
+            #expect(
+              found == false && bytes == expected.bytes && lanes == expected.lanes,
+              "\(combination), \(length)")
             #expect(counts == expected.counts, "\(combination), \(length)")
           }
         }
@@ -126,15 +130,16 @@ import Testing
         _ = widen(
           bytes.span.extracting(type.bitWidth / 8..<bytes.count), as: type, into: &span, at: j * length)
       }
-      let elements = try #require(StoredElements(inputs, types: types))
       await onEveryInstructionSet { _ in
         var expected = [Double](repeating: 0.5, count: 7 * laneCount)
         var expectedSpan = expected.mutableSpan
         addDeltaSums(of: wide.span, layout, to: &expectedSpan)
         var lanes = [Double](repeating: 0.5, count: 7 * laneCount)
         var span = lanes.mutableSpan
-        let found = elements.addDeltaSums(1..<1 + length, to: &span)
-        #expect(!found && lanes == expected)
+        let found = StoredElements.with(inputs, types: types, count: length + 1) {
+          $0.addDeltaSums(1..<1 + length, to: &span)
+        }
+        #expect(found == false && lanes == expected)
       }
     }
   }
@@ -148,7 +153,6 @@ import Testing
       var span = bytes.mutableSpan
       narrow(values.span, to: type, into: &span)
       let plain = [UInt8](repeating: 0, count: bytes.count)
-      let elements = try #require(StoredElements([plain, bytes], types: [type, type]))
       await onEveryInstructionSet { _ in
         var lanes = [Double](repeating: 0, count: 3 * laneCount)
         var laneSpan = lanes.mutableSpan
@@ -158,11 +162,15 @@ import Testing
         var none = [Double]()
         var noneSpan = none.mutableSpan
         var counts = RoundingCounts()
-        let inMean = elements.combine(
-          0..<300, by: mean, lanes: &noneSpan, hasBase: false, as: type, into: &targetSpan, at: 0,
-          counts: &counts)
-        let inSums = elements.addDeltaSums(0..<300, to: &laneSpan)
-        #expect(inMean && inSums)
+        let found = StoredElements.with([plain, bytes], types: [type, type], count: 300) {
+          [
+            $0.combine(
+              0..<300, by: mean, lanes: &noneSpan, hasBase: false, as: type, into: &targetSpan, at: 0,
+              counts: &counts),
+            $0.addDeltaSums(0..<300, to: &laneSpan),
+          ]
+        }
+        #expect(found == [true, true])
       }
     }
   }
@@ -171,9 +179,12 @@ import Testing
     let byte = [UInt8](repeating: 0, count: 8)
     let many = [[UInt8]](repeating: byte, count: 33)
     let f32 = [ElementType](repeating: .f32, count: 33)
-    #expect(StoredElements(many, types: f32) == nil)
-    #expect(StoredElements(many, types: Array(f32.prefix(32))) != nil)
-    #expect(StoredElements([byte, byte], types: [.f32, .f8E4M3]) == nil)
-    #expect(StoredElements([byte, byte], types: [.f32, .i32]) == nil)
+    func takes(_ bytes: [[UInt8]], _ types: [ElementType]) -> Bool {
+      StoredElements.with(bytes, types: types, count: 2) { _ in } != nil
+    }
+    #expect(!takes(many, f32))
+    #expect(takes(many, Array(f32.prefix(32))))
+    #expect(!takes([byte, byte], [.f32, .f8E4M3]))
+    #expect(!takes([byte, byte], [.f32, .i32]))
   }
 }

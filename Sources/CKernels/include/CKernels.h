@@ -185,15 +185,15 @@ typedef struct {
   int has_base;  // Source 0 is the base; CK_DELTAS and CK_ELEMENTS need it.
 } ck_combination;
 
-/// Widens up to CK_MAX_SOURCES sources, combines them and rounds to `type` at `target`, n elements: the same bits as
+/// Widens n elements from `first` on of up to CK_MAX_SOURCES sources, combines them and rounds to `type` at `target`: the same bits as
 /// ck_widen, the kernel named and ck_narrow one after the other. `lanes` are those of ck_element_combine, and `counts`
 /// those of ck_count_rounding, deltas being counted for types of at most 16 bits. Returns 1 if any source's element is NaN
 /// or infinite, else 0.
-int ck_combine(const ck_combination *way, const ck_source *x, size_t count, double *lanes, ck_type type, void *target,
-               size_t n, uint64_t *counts);
+int ck_combine(const ck_combination *way, const ck_source *x, size_t count, size_t first, double *lanes, ck_type type,
+               void *target, size_t n, uint64_t *counts);
 
-/// ck_delta_sums of stored elements. Returns 1 if any is NaN or infinite, else 0.
-int ck_stored_delta_sums(const ck_source *x, size_t count, double *lanes, size_t n);
+/// ck_delta_sums of n stored elements from `first` on. Returns 1 if any is NaN or infinite, else 0.
+int ck_stored_delta_sums(const ck_source *x, size_t count, size_t first, double *lanes, size_t n);
 
 /// e^v, within two units in the last place for |v| < 700, the same bits on every machine.
 double ck_exponential(double v);
