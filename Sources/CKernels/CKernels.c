@@ -200,18 +200,16 @@ typedef struct {
   void (*decode_differences[4])(uint8_t *, const uint8_t *, size_t);
 } table;
 
-#define TABLE(s)                                                                                       \
-  {                                                                                                    \
-    widen_f64##s, widen_f32##s, widen_f16##s, widen_bf16##s, narrow_f64##s, narrow_f32##s,             \
-    narrow_f16##s, narrow_bf16##s, narrow_e4m3##s, narrow_e5m2##s, narrow_e4m3fnuz##s,                 \
-    narrow_e5m2fnuz##s, count_rounding##s, mean##s, deltas##s, delta_sums##s, norms##s,                \
-    element_weights##s,                                                                                \
-    element_combine##s, interval##s, keep##s, keep_each##s, vote##s, keep_above##s, sizes##s,          \
-    variances##s, magnitudes##s, histogram##s, window_histogram##s, place_histogram##s, collect##s,    \
-    products##s, compare##s, add_product##s, exponentials##s, divergence##s, fma_mean##s,              \
-    combine##s, stored_delta_sums##s,                                                                  \
-    {encode_differences8##s, encode_differences16##s, encode_differences32##s, encode_differences64##s}, \
-    {decode_differences8##s, decode_differences16##s, decode_differences32##s, decode_differences64##s}\
+#define TABLE(s)                                                                                               \
+  {                                                                                                            \
+    widen_f64##s, widen_f32##s, widen_f16##s, widen_bf16##s, narrow_f64##s, narrow_f32##s, narrow_f16##s,      \
+    narrow_bf16##s, narrow_e4m3##s, narrow_e5m2##s, narrow_e4m3fnuz##s, narrow_e5m2fnuz##s, count_rounding##s, \
+    mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s, element_combine##s, interval##s, keep##s, \
+    keep_each##s, vote##s, keep_above##s, sizes##s, variances##s, magnitudes##s, histogram##s,                 \
+    window_histogram##s, place_histogram##s, collect##s, products##s, compare##s, add_product##s,              \
+    exponentials##s, divergence##s, fma_mean##s, combine##s, stored_delta_sums##s,                             \
+    {encode_differences8##s, encode_differences16##s, encode_differences32##s, encode_differences64##s},       \
+    {decode_differences8##s, decode_differences16##s, decode_differences32##s, decode_differences64##s}        \
   }
 
 static const table tables[] = {
