@@ -7,7 +7,7 @@ DESTDIR ?=
 RELEASE := .build/release/embedfuse
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint sanitize coverage bench bench-methods install interop interop-st fuzz fuse clean
+.PHONY: help setup build demo test campaigns lint sanitize coverage bench bench-methods install interop interop-st fuzz fuse clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ demo: build ## Fuse the committed family to a directory and an .h5, verify and s
 test: setup ## Run the tests, and the test of the rule for other people's Makefiles
 	$(SWIFT) test
 	Scripts/test-make-rule .build/debug/embedfuse
+
+campaigns: build ## Kill runs at random moments, and run under some 70 kinds of faults (a few minutes)
+	Scripts/campaigns/kill $(RELEASE)
+	Scripts/campaigns/faults $(RELEASE)
 
 lint: ## Check format, imports and house rules
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift Benchmarks/Sources Benchmarks/Package.swift

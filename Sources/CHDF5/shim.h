@@ -27,7 +27,8 @@ typedef struct {
 static inline herr_t ef_h5_collect(unsigned n, const H5E_error2_t *error, void *context) {
   ef_h5_messages *messages = (ef_h5_messages *)context;
   size_t used = strlen(messages->text);
-  if (messages->depth++ < 3 && error->desc != NULL)
+  // The operating system's reason may stand anywhere.
+  if (error->desc != NULL && (messages->depth++ < 3 || strstr(error->desc, "errno = ")))
     snprintf(messages->text + used, messages->capacity - used, "%s%s", used ? "; " : "", error->desc);
   return 0;
 }
@@ -40,6 +41,14 @@ static inline void ef_h5_error_text(char *text, size_t capacity) {
   H5Eclear2(H5E_DEFAULT);
 }
 
+/// Closes a property list or a data space, and keeps the messages of the failure before it.
+static inline void ef_h5_release(hid_t id, herr_t (*close)(hid_t)) {
+  if (id < 0) return;
+  hid_t messages = H5Eget_current_stack();
+  close(id);
+  if (messages >= 0) H5Eset_current_stack(messages);
+}
+
 /// Creates a file whose bytes depend on its contents alone, for readers of HDF5 1.10 and later.
 static inline hid_t ef_h5_create_file(const char *path) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE), file = -1;
@@ -47,8 +56,8 @@ static inline hid_t ef_h5_create_file(const char *path) {
       H5Pset_file_locking(access, 0, 1) >= 0 && H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
       H5Pset_obj_track_times(creation, 0) >= 0)
     file = H5Fcreate(path, H5F_ACC_EXCL, creation, access);
-  if (access >= 0) H5Pclose(access);
-  if (creation >= 0) H5Pclose(creation);
+  ef_h5_release(access, H5Pclose);
+  ef_h5_release(creation, H5Pclose);
   return file;
 }
 
@@ -68,7 +77,7 @@ static inline hid_t ef_h5_open_file(const char *path) {
   if (access >= 0 && H5Pset_file_locking(access, 0, 1) >= 0 &&
       H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 && ef_h5_limit_cache(access) >= 0)
     file = H5Fopen(path, H5F_ACC_RDONLY, access);
-  if (access >= 0) H5Pclose(access);
+  ef_h5_release(access, H5Pclose);
   return file;
 }
 
@@ -95,7 +104,7 @@ static inline hid_t ef_h5_open_image(void *bytes, size_t size) {
       H5Pset_file_image_callbacks(access, &callbacks) >= 0 && H5Pset_file_image(access, bytes, size) >= 0 &&
       H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 && ef_h5_limit_cache(access) >= 0)
     file = H5Fopen("image", H5F_ACC_RDONLY, access);
-  if (access >= 0) H5Pclose(access);
+  ef_h5_release(access, H5Pclose);
   return file;
 }
 
@@ -104,7 +113,7 @@ static inline int64_t ef_h5_userblock(hid_t file) {
   hsize_t size = 0;
   hid_t creation = H5Fget_create_plist(file);
   herr_t status = creation < 0 ? -1 : H5Pget_userblock(creation, &size);
-  if (creation >= 0) H5Pclose(creation);
+  ef_h5_release(creation, H5Pclose);
   return status < 0 ? -1 : (int64_t)size;
 }
 
@@ -123,9 +132,9 @@ static inline hid_t ef_h5_create_dataset(hid_t file, const char *path, hid_t typ
     ok = H5Pset_chunk(creation, rank, chunk) >= 0 && (!shuffle || H5Pset_shuffle(creation) >= 0) &&
          H5Pset_filter(creation, 32015, H5Z_FLAG_OPTIONAL, 1, values) >= 0;
   if (ok) dataset = H5Dcreate2(file, path, type, space, link, creation, H5P_DEFAULT);
-  if (space >= 0) H5Sclose(space);
-  if (link >= 0) H5Pclose(link);
-  if (creation >= 0) H5Pclose(creation);
+  ef_h5_release(space, H5Sclose);
+  ef_h5_release(link, H5Pclose);
+  ef_h5_release(creation, H5Pclose);
   return dataset;
 }
 
@@ -135,8 +144,8 @@ static inline hid_t ef_h5_create_group(hid_t file, const char *path) {
   if (link >= 0 && creation >= 0 && H5Pset_char_encoding(link, H5T_CSET_UTF8) >= 0 &&
       H5Pset_obj_track_times(creation, 0) >= 0)
     group = H5Gcreate2(file, path, link, creation, H5P_DEFAULT);
-  if (link >= 0) H5Pclose(link);
-  if (creation >= 0) H5Pclose(creation);
+  ef_h5_release(link, H5Pclose);
+  ef_h5_release(creation, H5Pclose);
   return group;
 }
 
@@ -154,8 +163,8 @@ static inline herr_t ef_h5_write_text(hid_t object, const char *name, const char
     H5Aclose(attribute);
   }
   if (type >= 0) H5Tclose(type);
-  if (space >= 0) H5Sclose(space);
-  if (creation >= 0) H5Pclose(creation);
+  ef_h5_release(space, H5Sclose);
+  ef_h5_release(creation, H5Pclose);
   return status;
 }
 
@@ -169,7 +178,7 @@ static inline herr_t ef_h5_write_integers(hid_t object, const char *name, const 
     status = H5Awrite(attribute, H5T_NATIVE_UINT64, values);
     H5Aclose(attribute);
   }
-  if (space >= 0) H5Sclose(space);
+  ef_h5_release(space, H5Sclose);
   return status;
 }
 

@@ -1,9 +1,14 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 int clinux_rename_new(const char *from, const char *to) {
   return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
@@ -20,3 +25,30 @@ int clinux_start_writeback(int descriptor) {
 }
 
 void clinux_return_allocations_from(int size) { mallopt(M_MMAP_THRESHOLD, size); }
+
+static atomic_uint_fast64_t lost_pages;
+static uintptr_t page_size;
+// Who had the signal before, and gets what isn't meant for us.
+static struct sigaction earlier;
+
+// Only what POSIX allows in a handler, and mmap, which is a bare system call on Linux.
+static void replace_page(int number, siginfo_t *info, void *context) {
+  (void)context;
+  int saved = errno;
+  void *page = (void *)((uintptr_t)info->si_addr & ~(page_size - 1));
+  if (info->si_code != BUS_ADRERR ||
+      mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+    sigaction(number, &earlier, NULL);
+  else
+    atomic_fetch_add(&lost_pages, 1);
+  errno = saved;
+}
+
+void clinux_survive_truncation(void) {
+  struct sigaction action = {.sa_sigaction = replace_page, .sa_flags = SA_SIGINFO | SA_NODEFER};
+  page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGBUS, &action, &earlier);
+}
+
+uint64_t clinux_lost_pages(void) { return atomic_load(&lost_pages); }

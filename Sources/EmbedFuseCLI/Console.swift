@@ -6,6 +6,14 @@ enum Console {
   /// True if messages are read by a person at a terminal.
   static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 
+  /// Opens those of the standard streams that are closed, to nothing: else the first file that is opened would take the
+  /// place of one, and messages would be written into it.
+  static func openStandardStreams() {
+    var descriptor: Int32
+    repeat { descriptor = unsafe open("/dev/null", O_RDWR) } while (0...2).contains(descriptor)
+    if descriptor > 2 { close(descriptor) }
+  }
+
   /// Writes a line, or several, to standard output. Control characters are escaped, wherever they may come from.
   static func print(_ line: String) {
     write(line.printable(keepingNewlines: true) + "\n", to: STDOUT_FILENO)

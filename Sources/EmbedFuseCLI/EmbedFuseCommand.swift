@@ -24,6 +24,7 @@ struct EmbedFuseCommand: AsyncParsableCommand {
   /// Runs the command that the arguments name and ends with the exit code of what went wrong.
   static func main() async {
     ProcessMemory.returnLargeBuffers()
+    Console.openStandardStreams()
     var resumes = false
     do {
       var command = try parseAsRoot()

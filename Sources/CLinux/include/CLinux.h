@@ -13,4 +13,10 @@ int clinux_allocate(int descriptor, int64_t size);
 int clinux_start_writeback(int descriptor);
 /// mallopt(3): allocations of `size` bytes and more are given back to the system when they are freed.
 void clinux_return_allocations_from(int size);
+/// Lets pages of a mapped file that are gone, because somebody cut the file short, read as zeros, instead of ending the
+/// process by SIGBUS. To be called once. Other causes of that signal go to who handled it before.
+void clinux_survive_truncation(void);
+
+/// How many pages have been lost so.
+uint64_t clinux_lost_pages(void);
 #endif

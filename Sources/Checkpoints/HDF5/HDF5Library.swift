@@ -36,13 +36,14 @@ enum HDF5Library {
     unsafe buffer.withUnsafeMutableBufferPointer { unsafe ef_h5_error_text($0.baseAddress, $0.count) }
     let text = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     guard let number = systemErrorNumber(in: text) else {
-      let reason = text.isEmpty ? "" : ": HDF5: \(text)"
-      return EmbedFuseError(code, "\(action)\(reason)", path: path, tensor: tensor)
+      return EmbedFuseError(
+        code, action + (text.isEmpty ? "" : ": HDF5: \(text)"), path: StagingFolder.published(path),
+        tensor: tensor,
+        remedy: code == .inputOutput ? "look whether the disk is full or fails; then start again" : nil)
     }
-    let reason = unsafe String(cString: strerror(number))
-    return EmbedFuseError(
-      code, "\(action): \(reason)", path: path, tensor: tensor,
-      remedy: number == ENOSPC ? "free some space, or write elsewhere" : nil, errno: number)
+    var error = EmbedFuseError.system(code, action, path: path, number: number)
+    error.tensor = tensor
+    return error
   }
 
   /// HDF5 mentions the number of a failed system call as `errno = 28`.

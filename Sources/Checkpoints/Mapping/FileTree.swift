@@ -21,11 +21,19 @@ enum FileTree {
 
   /// Flushes one file or directory to disk, unless its file system can't flush a thing of this kind.
   static func synchronizeEntry(_ path: String) throws(EmbedFuseError) {
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    var descriptor: Int32
+    repeat { descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC) } while descriptor < 0 && errno == EINTR
     guard descriptor >= 0 else { throw .system(.inputOutput, "can't be opened to flush it", path: path) }
     defer { close(descriptor) }
-    guard fsync(descriptor) == 0 || errno == EINVAL else {
+    guard flush(descriptor) == 0 || errno == EINVAL else {
       throw .system(.inputOutput, "can't be flushed to disk", path: path)
     }
+  }
+
+  /// `fsync(2)`, again if a signal interrupts it.
+  static func flush(_ descriptor: Int32) -> Int32 {
+    var result: Int32
+    repeat { result = fsync(descriptor) } while result != 0 && errno == EINTR
+    return result
   }
 }

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import TensorCore
 
@@ -27,7 +28,10 @@ public final class InputFile: Sendable {
       throw EmbedFuseError(.missingInput, "the path holds a NUL character", path: path)
     }
     // O_NONBLOCK keeps a named pipe from holding up the open; it means nothing for a regular file.
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    var descriptor: Int32
+    repeat {
+      descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    } while descriptor < 0 && errno == EINTR
     guard descriptor >= 0 else {
       throw EmbedFuseError.system(.missingInput, "can't be opened for reading", path: path)
     }
@@ -95,27 +99,41 @@ public final class InputFile: Sendable {
     return try file.bytes(0..<file.byteCount)
   }
 
-  /// Lets `body` look at a range of the mapped file.
+  /// Lets `body` look at a range of the mapped file. Of a file that is cut short meanwhile it may see zeros.
   ///
   /// - Throws: what `body` throws, or an input/output error if the file can't be mapped or has become shorter.
   public func withMappedBytes<Result>(
     _ range: Range<Int>, _ body: (Span<UInt8>) throws(EmbedFuseError) -> Result
   ) throws(EmbedFuseError) -> Result {
     precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
+    try checkHolds(range)
+    guard !range.isEmpty else { return try body([UInt8]().span) }
+    let lostPages = clinux_lost_pages()
+    let start = unsafe UnsafeRawPointer(bitPattern: try mappedAddress() + UInt(range.lowerBound))
+    let bytes = unsafe UnsafeRawBufferPointer(start: start, count: range.count)
+    let outcome = Swift.Result { () throws(EmbedFuseError) in
+      try body(unsafe Span(_unsafeElements: bytes.assumingMemoryBound(to: UInt8.self)))
+    }
+    try checkHolds(range, lost: clinux_lost_pages() != lostPages)
+    return try outcome.get()
+  }
+
+  /// Checks that the file is still long enough, and that nothing of it was lost.
+  private func checkHolds(_ range: Range<Int>, lost: Bool = false) throws(EmbedFuseError) {
     var info = stat()
-    guard unsafe fstat(descriptor, &info) == 0, Int(info.st_size) >= range.upperBound else {
+    guard !lost, unsafe fstat(descriptor, &info) == 0, Int(info.st_size) >= range.upperBound else {
       throw EmbedFuseError(
         .inputOutput, "the file has become shorter than its \(byteCount) bytes", path: path,
         remedy: "another program changed it meanwhile; start again when it is complete")
     }
-    guard !range.isEmpty else { return try body([UInt8]().span) }
-    let start = unsafe UnsafeRawPointer(bitPattern: try mappedAddress() + UInt(range.lowerBound))
-    let bytes = unsafe UnsafeRawBufferPointer(start: start, count: range.count)
-    return try body(unsafe Span(_unsafeElements: bytes.assumingMemoryBound(to: UInt8.self)))
   }
+
+  /// A page that has gone must not end the process.
+  private static let survival: Void = clinux_survive_truncation()
 
   /// The address of the mapping, which lasts as long as the file is open.
   private func mappedAddress() throws(EmbedFuseError) -> UInt {
+    Self.survival
     let address = mapping.withLock { address in
       if address == 0, let start = unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0),
         unsafe start != MAP_FAILED
@@ -128,17 +146,5 @@ public final class InputFile: Sendable {
       throw EmbedFuseError.system(.inputOutput, "can't be mapped into memory", path: path)
     }
     return address
-  }
-}
-
-extension EmbedFuseError {
-  /// An error of the system call that has just failed, with the text for `errno`, or for the number that was kept.
-  static func system(
-    _ code: Code, _ problem: String, path: String? = nil, offset: Int? = nil, remedy: String? = nil,
-    number: Int32 = Glibc.errno
-  ) -> EmbedFuseError {
-    let text = unsafe String(cString: strerror(number))
-    return EmbedFuseError(
-      code, "\(problem): \(text)", path: path, offset: offset, remedy: remedy, errno: number)
   }
 }

@@ -24,7 +24,11 @@ public final class OutputFile: Sendable {
   ///   it, telling how much is free.
   public init(creating path: String, byteCount: Int = 0) throws(EmbedFuseError) {
     self.path = path
-    descriptor = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    var descriptor: Int32
+    repeat {
+      descriptor = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    } while descriptor < 0 && errno == EINTR
+    self.descriptor = descriptor
     guard descriptor >= 0 else {
       throw EmbedFuseError.system(.cannotCreate, "can't be created", path: path)
     }
@@ -49,8 +53,7 @@ public final class OutputFile: Sendable {
       default:
         let number = errno
         throw EmbedFuseError.system(
-          .inputOutput, "\(byteCount) bytes are needed, and \(freeSpace)", path: path,
-          remedy: Self.remedy(for: number), number: number)
+          .inputOutput, "\(byteCount) bytes are needed, and \(freeSpace)", path: path, number: number)
       }
     }
   }
@@ -60,15 +63,6 @@ public final class OutputFile: Sendable {
     var info = statvfs()
     guard unsafe fstatvfs(descriptor, &info) == 0 else { return "the file system does not say what is free" }
     return "\(UInt64(info.f_bavail) * UInt64(info.f_frsize)) are free on the file system"
-  }
-
-  private static func remedy(for number: Int32) -> String? {
-    switch number {
-    case ENOSPC: "free some space, or choose another place for the output"
-    case EDQUOT: "your disk quota is used up; free some space, or choose another place for the output"
-    case EFBIG: "the file system or the shell's limit (ulimit -f) doesn't allow a file of this size"
-    default: nil
-    }
   }
 
   /// Writes bytes from byte `offset` on.
@@ -86,7 +80,7 @@ public final class OutputFile: Sendable {
         let number = written == 0 ? ENOSPC : errno
         throw EmbedFuseError.system(
           .inputOutput, "can't be written", path: path, offset: offset + done,
-          remedy: Self.remedy(for: number), number: number)
+          number: number)
       }
     }
     let total = writtenBytes.add(done, ordering: .relaxed)
@@ -98,7 +92,7 @@ public final class OutputFile: Sendable {
 
   /// Flushes the file to disk.
   public func synchronize() throws(EmbedFuseError) {
-    guard fsync(descriptor) == 0 else {
+    guard FileTree.flush(descriptor) == 0 else {
       throw EmbedFuseError.system(.inputOutput, "can't be flushed to disk", path: path)
     }
   }
@@ -111,8 +105,7 @@ public final class OutputFile: Sendable {
     guard isOpen.exchange(false, ordering: .relaxed) else { return }
     // Linux frees the descriptor even where EINTR says that it was interrupted.
     guard Glibc.close(descriptor) == 0 || errno == EINTR else {
-      throw EmbedFuseError.system(
-        .inputOutput, "can't be completed", path: path, remedy: Self.remedy(for: errno))
+      throw EmbedFuseError.system(.inputOutput, "can't be completed", path: path)
     }
   }
 

@@ -56,6 +56,12 @@ public final class Publication: Sendable {
         .cannotCreate, "doesn't end in a name that the output could be given", path: path,
         remedy: "name a file or directory that is to be made")
     }
+    let length = FilePath.name(of: path).utf8.count
+    guard length <= Int(NAME_MAX) else {
+      throw EmbedFuseError(
+        .cannotCreate, "its name has \(length) bytes, but at most \(NAME_MAX) are allowed", path: path,
+        remedy: "choose a shorter name")
+    }
     guard FilePath.kind(of: folder) == .directory else {
       throw EmbedFuseError(
         .cannotCreate, "the folder \(folder.printable) isn't there", path: path,

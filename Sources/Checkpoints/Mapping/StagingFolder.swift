@@ -88,7 +88,10 @@ final class StagingFolder: Sendable {
   ///
   /// Where the file system has no locks the folder stays unlocked, and nobody ever takes it for dead.
   private static func lock(_ folder: String, target: String) throws(EmbedFuseError) -> Int32? {
-    let descriptor = unsafe open(FilePath.join(folder, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    var descriptor: Int32
+    repeat {
+      descriptor = unsafe open(FilePath.join(folder, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    } while descriptor < 0 && errno == EINTR
     guard descriptor >= 0 else {
       if errno == ENOENT { return nil }
       let error = EmbedFuseError.system(
@@ -158,6 +161,20 @@ extension StagingFolder {
       let process = String(parts[0]).flatMap({ pid_t($0) }), process > 0
     else { return nil }
     return process
+  }
+
+  /// The path as its user knows it: what stands in a staging folder has, or is to get, the output's name.
+  static func published(_ path: String) -> String {
+    var parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    guard
+      let place = parts.firstIndex(where: {
+        $0.hasPrefix(".") && $0.hasSuffix(".tmp") && $0.contains(".embedfuse-")
+      }),
+      let mark = parts[place].ranges(of: ".embedfuse-").last
+    else { return path }
+    parts[place] = parts[place][..<mark.lowerBound].dropFirst()
+    if place + 1 < parts.count { parts.remove(at: place + 1) }
+    return parts.drop { $0 == "." }.joined(separator: "/")
   }
 
   /// Removes the staging folders of runs for `target` that have ended. One is taken for ended if its process is
