@@ -1,0 +1,76 @@
+import EmbedFuse
+import Foundation
+import TestSupport
+import Testing
+
+/// The page of a comparison: it says what the comparison does, holds no markup of others, and replaces nothing.
+@Suite struct ComparisonPageTests {
+  static let hostile = #"<img src=x onerror="alert('1')">&amp;"# + "\u{1B}[31m\u{202E}"
+
+  @Test func everyLayerAndModelHasItsCells() async throws {
+    let comparison = try await ModelComparisonTests.compared()
+    let html = ComparisonPage(comparison).html
+    let maps = html.components(separatedBy: "<figure class=\"map ").dropFirst()
+    #expect(maps.count == 3)
+    for (map, columns) in zip(maps, [2, 2, 2]) {
+      let table = try #require(map.components(separatedBy: "</figure>").first)
+      #expect(table.components(separatedBy: "<td").count - 1 == (comparison.layers.count + 1) * columns)
+      for layer in comparison.layers { #expect(table.contains("<span>\(layer.name)</span>")) }
+    }
+    for tensor in comparison.tensors {
+      #expect(
+        html.contains(">\(tensor.name.dropFirst((tensor.layer ?? "").count + 1))</th>"), "\(tensor.name)")
+    }
+    #expect(html == ComparisonPage(comparison).html)
+  }
+
+  @Test func thereIsNothingToFetch() async throws {
+    let html = ComparisonPage(try await ModelComparisonTests.compared()).html
+    #expect(html.contains("default-src 'none'"))
+    for text in ["http:", "https:", "//", "url(", "@import", "src="] {
+      #expect(!html.contains(text), "\(text)")
+    }
+  }
+
+  @Test func namesAreTextAndNoMarkup() async throws {
+    let folder = try TemporaryFolder()
+    let model = folder("<script>alert(1)<" + "\u{7}")
+    try FileManager.default.createDirectory(atPath: model, withIntermediateDirectories: true)
+    let name = Self.hostile + ".word_embeddings.weight"
+    for (path, value) in [(folder("base.safetensors"), 1.0), (model + "/model.safetensors", 2.0)] {
+      try ModelComparisonTests.model(path, [(name, [2, 2], [1, value, 1, 1]), ("\(value)</td>", [1], [1])])
+    }
+    let comparison = try await ModelComparisonTests.compared(
+      [model, model], base: folder("base.safetensors"))
+    let html = ComparisonPage(comparison).html
+    for text in ["<img", "<script>alert", "onerror=\"", "</td>\"", "\u{1B}", "\u{202E}", "\u{7}"] {
+      #expect(!html.contains(text), "\(text.debugDescription)")
+    }
+    #expect(
+      html.contains("&lt;img src=x onerror=&quot;alert(&#39;1&#39;)&quot;&gt;&amp;amp;\\u{1b}[31m\\u{202e}"))
+    #expect(comparison.mismatches.count == 4 && html.contains("<code>1.0&lt;/td&gt;</code>"))
+  }
+
+  @Test func oneModelHasNeitherWeightsNorCosines() async throws {
+    let html = ComparisonPage(
+      try await ModelComparisonTests.compared([ModelComparisonTests.family[1]])
+    ).html
+    #expect(html.components(separatedBy: "<figure class=\"map ").count == 2)
+    #expect(!html.contains("least cosine"))
+  }
+
+  @Test func aPageNeverTakesThePlaceOfAnInput() throws {
+    let folder = try TemporaryFolder()
+    try Data("x".utf8).write(to: URL(fileURLWithPath: folder("a.safetensors")))
+    try FileManager.default.createDirectory(atPath: folder("model"), withIntermediateDirectories: true)
+    try Data("{}".utf8).write(to: URL(fileURLWithPath: folder("model/config.json")))
+    for path in ["a.safetensors", "model/config.json"] {
+      let error = #expect(throws: EmbedFuseError.self) {
+        try ComparisonPage.Target(
+          folder(path), keeping: [folder("a.safetensors"), folder("model")], overwrite: true)
+      }
+      #expect(error?.code == .cannotCreate)
+    }
+    #expect(folder.names == ["a.safetensors", "model"])
+  }
+}
