@@ -54,7 +54,8 @@ extension ComparisonPage {
     .bar i { display: block; height: .55rem; border-radius: 3px; background: var(--size); width: calc(var(--l) * 100%);
       min-width: 2px; }
     .plain .n + :not(.n) { padding-left: 1.1rem; }
-    .plain .filled { padding-right: .5rem; border-radius: 3px;
+    .rows .plain .n { padding-right: .5rem; padding-left: .7rem; }
+    .plain .filled { border-radius: 3px;
       background: color-mix(in oklab, var(--size) calc(var(--l) * 42%), transparent); }
     .rows figcaption span { display: block; }
     .sortable thead th[role=button] { cursor: pointer; }

@@ -22,7 +22,9 @@ struct DiffText {
     )
     Console.print(models)
     Console.print(
-      "\n‖δ‖/‖θ₀‖ of each model, cosines between deltas, share of contested elements in conflict:")
+      comparison.models.count == 1
+        ? "\n‖δ‖/‖θ₀‖:"
+        : "\n‖δ‖/‖θ₀‖ of each model, cosines between deltas, share of contested elements in conflict:")
     Console.print(parts(comparison.layers, name: "layer"))
     if listsTensors {
       Console.print("\nby tensor:")
