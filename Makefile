@@ -7,7 +7,7 @@ DESTDIR ?=
 RELEASE := .build/release/embedfuse
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test campaigns lint sanitize coverage bench bench-methods install interop interop-st fuzz fuse clean
+.PHONY: help setup build demo test campaigns lint sanitize coverage bench bench-methods install interop interop-st check-html fuzz fuse clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ bench-instructions: kernels ## Count the inner loops' instructions (needs valgri
 arm64-kernels: ## Show that the kernels compute the same bits on arm64 (needs a cross compiler and qemu-user)
 	Scripts/arm64-kernels
 
+check-html: build ## Render the page of diff in headless Chromium and check what a reader gets
+	Scripts/check-html $(RELEASE) $(MODELS)
+
 interop: build .build-venv/ready $(if $(ST_PYTHON),,.build-venv-st/ready) ## Read and write every format with its own library (downloads torch)
 	.build-venv/bin/python Scripts/interop/outputs.py $(RELEASE)
 	.build-venv/bin/python Scripts/interop/formats.py $(RELEASE)
@@ -118,4 +121,4 @@ install: build ## Install command, completions and Makefile rule under PREFIX (D
 	@Scripts/install-documentation $(RELEASE) $(DESTDIR)$(PREFIX)/share
 
 clean: ## Remove what was built (the benchmark's checkpoints too)
-	rm -rf .build Fuzz/.build Fuzz/.corpus .build-asan .build-tsan .build-coverage .build-manual .build-demo .build-interop .build-bench .build-venv .build-venv-st .build-venv-peers Benchmarks/.build
+	rm -rf .build Fuzz/.build Fuzz/.corpus .build-asan .build-tsan .build-coverage .build-manual .build-demo .build-html .build-interop .build-bench .build-venv .build-venv-st .build-venv-peers Benchmarks/.build
