@@ -145,6 +145,7 @@ def samples(folder):
         file.create_dataset("w", data=values((60, 50)), chunks=(16, 24), compression=hdf5plugin.Blosc())
     refused(folder)
     bombs(folder)
+    damaged(folder)
 
 
 def bombs(folder):
@@ -159,6 +160,19 @@ def bombs(folder):
         # A frame without its content's size, of blocks that repeat one byte 128 Ki times: 100 MB in 3 KB.
         blocks = [(repeat | 1 << 1 | 1 << 20).to_bytes(3, "little") + b"\0" for repeat in [0] * 799 + [1]]
         dataset.id.write_direct_chunk((0,), b"\x28\xb5\x2f\xfd\0\x38" + b"".join(blocks))
+
+
+def damaged(folder):
+    """Heaps of attributes' texts on which HDF5 1.10 never comes back, or crashes, as fuzzing found."""
+    for name, place, value in [("hang", 0, bytes(16)), ("crash", 8, (0xFF << 56 | 24).to_bytes(8, "little"))]:
+        path = f"{folder}/damaged_{name}.h5"
+        with h5py.File(path, "w", libver="earliest") as file:
+            file["weight"] = values((4,))
+            file["weight"].attrs["dtype"] = "F32"
+        with open(path, "r+b") as file:
+            # The first object of the heap: its number, eight bytes on its size.
+            file.seek(file.read().index(b"GCOL") + 16 + place)
+            file.write(value)
 
 
 def refused(folder):

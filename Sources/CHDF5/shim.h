@@ -2,6 +2,7 @@
 // The numbered functions are called throughout: distributions map the plain names to different versions.
 #ifndef EMBEDFUSE_CHDF5_SHIM_H
 #define EMBEDFUSE_CHDF5_SHIM_H
+#include <errno.h>
 #include <hdf5.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,4 +224,5 @@ static inline hid_t ef_h5_integer_type(size_t bytes, int is_signed) {
 }
 
 #include "reading.h"
+#include "probe.h"
 #endif

@@ -56,6 +56,13 @@ import Testing
     #expect(error.problem.contains("too much of it was never written for a file of"), "\(error)")
   }
 
+  /// Files on which the HDF5 library itself crashes, or never comes back.
+  @Test(arguments: ["damaged_crash", "damaged_hang"]) func filesThatTheHDF5LibraryFailsOn(name: String) throws
+  {
+    let error = try refusal { _ = try HDF5Reader(Fixtures.path("samples/hdf5/\(name).h5")) }
+    #expect(error.problem.contains("the HDF5 library fails on it"), "\(error)")
+  }
+
   // MARK: Nesting
 
   static let depth = 100_000

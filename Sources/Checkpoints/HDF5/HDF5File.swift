@@ -19,7 +19,12 @@ final class HDF5File: Sendable {
   /// Opens a file.
   convenience init(_ path: String) throws(EmbedFuseError) {
     let input = try InputFile(path)
-    try self.init(input, part: 0..<input.byteCount, path: path) { unsafe ef_h5_open_file(path) }
+    try self.init(input, part: 0..<input.byteCount, path: path) {
+      unsafe ef_h5_open_file(path)
+    } probe: { seconds in
+      unsafe ef_h5_probe(
+        path, nil, input.byteCount, seconds, HDF5Object.textLimit, HDF5Object.listedChunks)
+    }
   }
 
   /// Opens the part of a file that is an HDF5 file; `path` names it in messages.
@@ -27,19 +32,30 @@ final class HDF5File: Sendable {
     let start = try input.withMappedBytes(part) { bytes in
       unsafe bytes.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
     }
+    // The mapping lasts as long as `input`, and the library only reads.
     try self.init(input, part: part, path: path) {
-      // The mapping lasts as long as `input`, and the library only reads.
       unsafe ef_h5_open_image(UnsafeMutableRawPointer(bitPattern: start), part.count)
+    } probe: { seconds in
+      unsafe ef_h5_probe(
+        nil, UnsafeMutableRawPointer(bitPattern: start), part.count, seconds, HDF5Object.textLimit,
+        HDF5Object.listedChunks)
     }
   }
 
   private init(
-    _ input: InputFile, part: Range<Int>, path: String, open: () -> hid_t
+    _ input: InputFile, part: Range<Int>, path: String, open: () -> hid_t,
+    probe: (_ seconds: UInt32) -> Int32
   ) throws(EmbedFuseError) {
     self.path = path
     self.input = input
     self.part = part
     (id, userblock) = try HDF5Library.locked { () throws(EmbedFuseError) in
+      // A sound file takes thousandths of a second; where no process can be started, the file is taken as it is.
+      guard probe(UInt32(clamping: 2 + part.count >> 24)) != 0 else {
+        throw EmbedFuseError(
+          .badData, "the HDF5 library fails on it: it is damaged, or made to do harm", path: path,
+          remedy: "download or copy it again")
+      }
       let id = open()
       guard id >= 0 else {
         var error = HDF5Library.lastError(.badData, "it can't be opened as HDF5", path: path)

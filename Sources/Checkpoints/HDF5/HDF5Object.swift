@@ -12,9 +12,9 @@ struct HDF5Object: ~Copyable {
   }
 
   /// Bytes of a text attribute at most.
-  private static let textLimit = 64 << 20
+  static let textLimit = 64 << 20
   /// Chunks that are listed at most: the library takes time in the square of their number.
-  private static let listedChunks = 4096
+  static let listedChunks: UInt64 = 4096
 
   let kind: Kind
   /// Where the object's header stands, the same for every path that leads to it.
