@@ -51,7 +51,7 @@ final class HDF5File: Sendable {
     self.part = part
     (id, userblock) = try HDF5Library.locked { () throws(EmbedFuseError) in
       // A sound file takes thousandths of a second; where no process can be started, the file is taken as it is.
-      guard probe(UInt32(clamping: 2 + part.count >> 24)) != 0 else {
+      guard probe(UInt32(clamping: 1 + part.count >> 24)) != 0 else {
         throw EmbedFuseError(
           .badData, "the HDF5 library fails on it: it is damaged, or made to do harm", path: path,
           remedy: "download or copy it again")
