@@ -179,7 +179,8 @@ public struct Conversion: Sendable {
     let largest = source.tensors.lazy.map(\.stored.info.byteCount).max() ?? 0
     // A block as it is read, a tile of it widened, and the output run.
     let perWorker =
-      BlockGrid.blockLength * 8 + 4 * 4096 * 8 + source.workerBytes + kind.runBytes(largest: largest)
+      WorkerPool.workerBytes + BlockGrid.blockLength * 8 + 4 * 4096 * 8 + source.workerBytes
+      + kind.runBytes(largest: largest)
     let shared = options.reservedMemory + source.cacheBytes
     let fitting = max(0, options.memory - shared) / perWorker
     guard fitting >= 1 else {

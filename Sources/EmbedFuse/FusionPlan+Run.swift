@@ -221,7 +221,7 @@ extension FusionPlan {
 
   /// The most bytes that each worker needs for some plans of the same inputs.
   static func workerBytes(_ plans: [FusionPlan], kinds: [OutputKind]) -> Int {
-    plans[0].sourceBytes + (plans[0].inputs.lazy.map(\.workerBytes).max() ?? 0)
+    WorkerPool.workerBytes + plans[0].sourceBytes + (plans[0].inputs.lazy.map(\.workerBytes).max() ?? 0)
       + zip(plans, kinds).reduce(0) { $0 + $1.0.workerBytes($1.1) }
   }
 

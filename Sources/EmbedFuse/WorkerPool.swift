@@ -5,6 +5,9 @@ import TensorCore
 ///
 /// Each worker has buffers of its own, so that no job waits for another. Jobs are started in order.
 struct WorkerPool: Sendable {
+  /// What a worker takes besides its buffers, about: its stack, and its part of the heap.
+  static let workerBytes = 1 << 20
+
   /// The number of workers.
   let width: Int
 

@@ -56,9 +56,14 @@ struct WritingArguments: ParsableArguments {
     return options
   }
 
-  /// Bytes that each of some inputs may keep of decoded pieces: all of them together half of what there is.
+  /// What an open input takes in any case: its description, and blocks of it.
+  private static let inputBytes = 4 << 20
+
+  /// Bytes that each of some inputs may keep of decoded pieces: half of its share of the memory, the rest being for
+  /// more workers.
   func cacheBytes(inputs: Int) -> Int {
-    max(0, memory.bytes - ProcessMemory.reservedBytes) / (2 * max(1, inputs))
+    let share = (memory.bytes - ProcessMemory.reservedBytes) / max(1, inputs)
+    return max(0, share - Self.inputBytes) / 2
   }
 
   /// Fusions whose inputs keep no more than that.

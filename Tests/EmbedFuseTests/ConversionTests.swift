@@ -202,4 +202,20 @@ import Testing
           atPath: folder("one.\(ending)"), andPath: folder("many.\(ending)")))
     }
   }
+
+  /// What other things take of the memory counts, and the error says how much is enough.
+  @Test func memoryThatOthersTakeCounts() async throws {
+    let folder = try TemporaryFolder()
+    let conversion = try Conversion(of: Fixtures.path("samples/hdf5/filters.h5"))
+    var options = OutputOptions(synchronize: false, memory: 64 << 20)
+    options.reservedMemory = 60 << 20
+    let error = await #expect(throws: EmbedFuseError.self) {
+      try await conversion.run(to: folder("out.h5"), options: options)
+    }
+    #expect(error?.code == .usage && folder.names.isEmpty)
+    let needed = try #require(error?.remedy?.split(separator: " ").last?.dropLast())
+    options.memory = try #require(Int(needed)) << 20
+    try await conversion.run(to: folder("out.h5"), options: options)
+    #expect(folder.names == ["out.h5"])
+  }
 }

@@ -110,7 +110,7 @@ extension AdapterConfiguration {
     "lora_dropout",
     "megatron_core", "peft_version", "qalora_group_size", "revision", "target_modules", "task_type",
     "corda_config", "eva_config", "loftq_config", "lora_ga_config", "ensure_weight_tying", "runtime_config",
-    "inference_mode", "use_cache", "lora_bias",
+    "use_cache", "lora_bias",
   ]
 
   /// Settings under which W + scale·B·A is not the merged weight, with what they stand for.

@@ -24,6 +24,7 @@ public struct HDF5Reader: Sendable {
     self.options = options
     directory = try HDF5Directory(of: file)
     try directory.checkUnwritten(in: file)
+    file.input.releaseMappedPages()
     let memory = ChunkMemory(directory.datasets, most: options.cacheBytes)
     shared = ChunkedStorage.Shared(
       file: file, cache: ChunkCache(limit: memory.cacheBytes), memory: memory)

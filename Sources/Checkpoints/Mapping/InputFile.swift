@@ -131,6 +131,15 @@ public final class InputFile: Sendable {
   /// A page that has gone must not end the process.
   private static let survival: Void = clinux_survive_truncation()
 
+  /// Gives back the pages of the mapping that were looked at. The system counts them, and those around them, as memory
+  /// of the process; they are read again if they are needed again.
+  public func releaseMappedPages() {
+    mapping.withLock { address in
+      guard address != 0 else { return }
+      _ = unsafe madvise(UnsafeMutableRawPointer(bitPattern: address), byteCount, MADV_DONTNEED)
+    }
+  }
+
   /// The address of the mapping, which lasts as long as the file is open.
   private func mappedAddress() throws(EmbedFuseError) -> UInt {
     Self.survival

@@ -7,7 +7,7 @@ public enum ProcessMemory {
   /// fusion are mostly kept and used again, so that this costs little.
   private static let returnedBytes: Int32 = 512 << 10
   /// Room for code and tables that have not been touched yet.
-  private static let untouchedBytes = 6 << 20
+  private static let untouchedBytes = 8 << 20
 
   /// Keeps glibc from holding on to large buffers in a heap for each thread. To be called before there are any.
   public static func returnLargeBuffers() { clinux_return_allocations_from(returnedBytes) }
