@@ -7,7 +7,7 @@ DESTDIR ?=
 RELEASE := .build/release/embedfuse
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test campaigns lint sanitize coverage bench bench-methods install interop interop-st check-html fuzz fuse clean
+.PHONY: help setup build demo test campaigns lint sanitize coverage bench bench-methods bench-memory install interop interop-st check-html fuzz fuse clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ bench-methods: $(BENCH_READY) ## Race every method against mergekit, if the peer
 	$(call SECTION,methods) $(call RACE,methods) --data $(DATA) $(FLAGS)
 
 bench-peers: .build-venv-peers/ready ## Install the benchmarks' peers (downloads torch)
+
+bench-memory: build .build-venv/ready ## Peak memory of merging and converting every format (those of torch need torch)
+	@test -e .build-bench/complete || { mkdir -p .build-bench && .build-venv/bin/python Benchmarks/run.py --generate .build-bench; }
+	.build-venv/bin/python Benchmarks/memory.py --embedfuse $(RELEASE) --data .build-bench/bert-f32 $(FLAGS)
 
 KERNELS := Benchmarks/.build/release/kernels
 .PHONY: kernels bench-kernels bench-instructions

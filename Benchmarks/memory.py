@@ -3,15 +3,17 @@
 use: memory.py --embedfuse PATH --data DIR [--work DIR] [--memory 128M,64M] [--only NAME,...] [--keep]
 
 DIR holds `base/`, `ft1/`, `ft2/` and `ft3/` as `run.py --generate` or make_checkpoints.py writes them. The first three are
-written in every format: by torch, h5py, numpy, and embedfuse itself (differences are to ft3). Each format is merged,
-the base with one fine-tune and with four (each of two is named twice), and converted, and the greatest resident size that
-the system saw, in MiB, is compared with `--memory`: code, libraries and touched file pages count. Formats whose library
-this Python lacks are left out. A format's files are removed before those of the next are made, unless --keep is given.
+written in every format: by torch, h5py, numpy, and embedfuse itself (differences are to ft3). Each format is merged, the base
+with one fine-tune and with four (each of two is named twice), and converted, and the greatest resident size that the system saw,
+in MiB, is compared with `--memory`: code, libraries and touched file pages count. Where embedfuse refuses, the table has the
+memory that it asks for. Formats whose library this Python lacks are left out. A format's files are removed before those of the
+next are made, unless --keep is given.
 """
 
 import argparse
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -113,7 +115,8 @@ def peak(command):
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        return None, problem.splitlines()[0]
+        enough = re.search(r"at least --memory (\w+)", problem)
+        return None, f"needs {enough[1]}" if enough else problem.splitlines()[0]
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 

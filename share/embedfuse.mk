@@ -3,7 +3,7 @@
 #   include /usr/local/share/embedfuse/embedfuse.mk
 #   $(eval $(call embedfuse,OUT,BASE,MODELS,FLAGS))
 #
-# OUT     a model directory, or a file ending in .safetensors or .h5
+# OUT     a model directory, or a file ending in .safetensors, .h5, .npz or .gguf
 # BASE    the pretrained checkpoint; may be empty for methods that do without
 # MODELS  the fine-tuned checkpoints, separated by spaces
 # FLAGS   further arguments of `embedfuse merge`; a change of them rebuilds
@@ -13,15 +13,19 @@
 EMBEDFUSE ?= embedfuse
 EMBEDFUSE_STAMPS ?= .embedfuse
 
+# Paths that name files, not directories: those that are written, and those that are read.
+embedfuse_written := %.safetensors %.h5 %.hdf5 %.npz %.gguf
+embedfuse_read := $(embedfuse_written) %.bin %.pt %.pth %.ckpt %.keras %.npy %.json
+
 # The file that stands for a checkpoint: the manifest, written last, for a directory.
-embedfuse_target = $(if $(filter %.safetensors %.h5,$(1)),$(1),$(patsubst %/,%,$(1))/embedfuse.json)
+embedfuse_target = $(if $(filter $(embedfuse_written),$(1)),$(1),$(patsubst %/,%,$(1))/embedfuse.json)
 
 # The files that a checkpoint is made of. One that another call of the rule makes, or that is not there yet, is
 # named by the file that its own rule makes.
 embedfuse_outputs :=
 embedfuse_files = $(or $(if $(filter $(patsubst %/,%,$(1)),$(embedfuse_outputs)),$(call embedfuse_target,$(1))), \
   $(wildcard $(foreach folder,$(1) $(1)/*,$(foreach kind,safetensors bin h5 json txt model,$(folder)/*.$(kind)))), \
-  $(if $(filter %.safetensors %.h5,$(1)),$(1),$(patsubst %/,%,$(1))/model.safetensors))
+  $(if $(filter $(embedfuse_read),$(1)),$(1),$(patsubst %/,%,$(1))/model.safetensors))
 
 # The settings of a fusion are kept in a file, a stamp, which is rewritten only when they changed. They are compared
 # while make reads the Makefile, so that `make -n` tells the truth and writes nothing.
@@ -36,7 +40,7 @@ $(call embedfuse_rule,$(strip $(1)),$(strip $(2)),$(strip $(3)),$(strip $(4)),$(
 endef
 
 define embedfuse_rule
-$(if $(filter %.safetensors %.h5,$(1)),,.PHONY: $(1)
+$(if $(filter $(embedfuse_written),$(1)),,.PHONY: $(1)
 $(1): $(call embedfuse_target,$(1)))
 
 $(call embedfuse_target,$(1)): $(call embedfuse_stamp,$(1)) \
