@@ -1,6 +1,6 @@
 """Measures the peak memory of merges and conversions for every format, and prints it as Markdown.
 
-use: memory.py --embedfuse PATH --data DIR [--work DIR] [--memory 128M,64M] [--only NAME,...] [--keep]
+use: memory.py --embedfuse PATH --data DIR [--work DIR] [--memory 128M,64M] [--only TEXT]... [--keep]
 
 DIR holds `base/`, `ft1/`, `ft2/` and `ft3/` as `run.py --generate` or make_checkpoints.py writes them. The first three are
 written in every format: by torch, h5py, numpy, and embedfuse itself (differences are to ft3). Each format is merged, the base
@@ -130,7 +130,7 @@ def main():
     arguments.add_argument("--data", required=True, type=Path)
     arguments.add_argument("--work", default=Path(".build-bench/memory"), type=Path)
     arguments.add_argument("--memory", default="128M,64M")
-    arguments.add_argument("--only", default="")
+    arguments.add_argument("--only", action="append", default=[], help="formats whose name has it")
     arguments.add_argument("--keep", action="store_true")
     arguments = arguments.parse_args()
     embedfuse, data, work = arguments.embedfuse.resolve(), arguments.data.resolve(), arguments.work
@@ -142,7 +142,7 @@ def main():
     print("|---|--:|" + "--:|" * (4 * len(bounds)))
     exceeded = []
     for name, (ending, write) in formats(embedfuse, data).items():
-        if arguments.only and name not in arguments.only.split(","):
+        if arguments.only and not any(text in name for text in arguments.only):
             continue
         paths = [work / f"{model}.{ending}" for model in MODELS]
         if not all(path.exists() or made(write, data / model, path) for model, path in zip(MODELS, paths)):
