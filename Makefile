@@ -31,6 +31,7 @@ campaigns: build ## Kill runs at random moments, and run under some 70 kinds of 
 
 lint: ## Check format, imports and house rules
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift Benchmarks/Sources Benchmarks/Package.swift
+	clang -fsyntax-only -Wall -Wextra -Werror -I Sources/CKernels/include Tests/CKernelsDigests/digests.c
 	Scripts/check-sources --self-test
 	Scripts/check-sources
 

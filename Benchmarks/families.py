@@ -90,11 +90,15 @@ class Contestants:
     def add_slow_peers(self, weights):
         if self.quick:
             return self.missing.append("mergekit, SentenceTransformer.merge and h5py (--quick)")
+        if self.family.is_sentence_transformer:
+            return self.python("SentenceTransformer.merge", ["sentence_transformers", "mergekit"],
+                               "peer_sentence_transformer.py", "st", self.out / "st", *self.models)
         self.python(H5PY, ["torch", "h5py", "hdf5plugin"], "peer_h5py_zstd.py", "h5py.h5", "3", self.out / "h5py.h5",
                     *weights)
-        if self.family.is_sentence_transformer:
-            self.python("SentenceTransformer.merge", ["sentence_transformers", "mergekit"],
-                        "peer_sentence_transformer.py", "st", self.out / "st", *self.models)
+        if self.family.element_type == "F32":
+            self.add_mergekit(weights)
+
+    def add_mergekit(self, weights):
         mergekit = Path(sys.executable).parent / "mergekit-pytorch"
         if mergekit.exists():
             recipe = self.out / "linear.yaml"

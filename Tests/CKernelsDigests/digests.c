@@ -180,14 +180,14 @@ static void stored_elements(const double *w, const double *ones) {
         const ck_combination way = {(ck_kind)kind, kind == CK_DELTAS ? w : ones, ones, kind == CK_MEAN ? ROWS : 1, 1,
                                     kind == CK_MEAN, 1};
         uint64_t counts[4] = {0};
-        const int found = ck_combine(&way, sources, ROWS, lanes, types[o].type, rounded + 1, COUNT, counts);
+        const int found = ck_combine(&way, sources, ROWS, 0, lanes, types[o].type, rounded + 1, COUNT, counts);
         add(rounded + 1, types[o].width * COUNT);
         add_values(lanes, (ROWS - 1) * CK_LANES);
         add(&found, sizeof found);
         add(counts, sizeof counts);
         memset(lanes, 0, sizeof lanes);
       }
-    ck_stored_delta_sums(sources, ROWS, lanes, COUNT);
+    ck_stored_delta_sums(sources, ROWS, 0, lanes, COUNT);
     add_values(lanes, (2 * ROWS - 1) * CK_LANES);
     char name[64];
     snprintf(name, sizeof name, "stored %s", types[t].name);

@@ -61,10 +61,10 @@ struct Accumulators {
     Kernel.ones.withUnsafeBufferPointer { ones in
       var way = ck_combination(
         kind: CK_MEAN, weights: ones.baseAddress, priors: nil, scale: 4, power: 1, whole: 1, has_base: 0)
+      let sources = (0..<4).map { ck_source(bytes: memory + width * $0 * count, type: type) }
       for start in stride(from: first, to: first + elements, by: Kernel.tile) {
-        let sources = (0..<4).map { ck_source(bytes: memory + width * ($0 * count + start), type: type) }
         _ = ck_combine(
-          &way, sources, 4, nil, type, memory + width * (4 * count + start), Kernel.tile, &counts)
+          &way, sources, 4, start, nil, type, memory + width * (4 * count + start), Kernel.tile, &counts)
       }
     }
   }

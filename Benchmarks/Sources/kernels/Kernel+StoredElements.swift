@@ -9,7 +9,7 @@ extension Kernel {
         combination("deltas of 4, \(name)", CK_DELTAS, type, width, inputs: 5),
         combination("element weights of 4, \(name)", CK_ELEMENTS, type, width, inputs: 5),
         stored("delta sums of 4, \(name)", type, width, inputs: 5, output: 0) { sources, _ in
-          _ = ck_stored_delta_sums(sources, 5, lanes, tile)
+          _ = ck_stored_delta_sums(sources, 5, 0, lanes, tile)
         },
       ]
     }
@@ -24,7 +24,7 @@ extension Kernel {
           kind: kind, weights: ones.baseAddress, priors: ones.baseAddress, scale: kind == CK_MEAN ? 4 : 1,
           power: 1,
           whole: kind == CK_MEAN ? 1 : 0, has_base: inputs == 5 ? 1 : 0)
-        _ = ck_combine(&way, sources, inputs, lanes, type, target, tile, counts)
+        _ = ck_combine(&way, sources, inputs, 0, lanes, type, target, tile, counts)
       }
     }
   }
