@@ -10,7 +10,7 @@ RELEASE := .build/release/embedfuse
 .PHONY: help setup build demo test campaigns lint sanitize coverage bench bench-methods bench-memory install interop interop-st check-html fuzz fuse clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install the C libraries that are missing (Debian, Ubuntu)
 	@Scripts/setup
@@ -63,9 +63,9 @@ bench-methods: $(BENCH_READY) ## Race every method against mergekit, if the peer
 
 bench-peers: .build-venv-peers/ready ## Install the benchmarks' peers (downloads torch)
 
-bench-memory: build .build-venv/ready ## Peak memory of merging and converting every format (those of torch need torch)
-	@test -e .build-bench/complete || { mkdir -p .build-bench && .build-venv/bin/python Benchmarks/run.py --generate .build-bench; }
-	.build-venv/bin/python Benchmarks/memory.py --embedfuse $(RELEASE) --data .build-bench/bert-f32 $(FLAGS)
+bench-memory: $(BENCH_READY) ## Peak memory of merging and converting every format (those of torch need torch)
+	$(PEERS) -B Benchmarks/checkpoints.py $(DATA) bert-f32
+	$(PEERS) -B Benchmarks/memory.py --embedfuse $(RELEASE) --data $(DATA)/bert-f32 $(FLAGS)
 
 KERNELS := Benchmarks/.build/release/kernels
 .PHONY: kernels bench-kernels bench-instructions

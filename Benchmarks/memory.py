@@ -2,7 +2,7 @@
 
 use: memory.py --embedfuse PATH --data DIR [--work DIR] [--memory 128M,64M] [--only TEXT]... [--keep]
 
-DIR holds `base/`, `ft1/`, `ft2/` and `ft3/` as `run.py --generate` or make_checkpoints.py writes them. The first three are
+DIR holds `base/`, `ft1/`, `ft2/` and `ft3/` as checkpoints.py writes them. The first three are
 written in every format: by torch, h5py, numpy, and embedfuse itself (differences are to ft3). Each format is merged, the base
 with one fine-tune and with four (each of two is named twice), and converted, and the greatest resident size that the system saw,
 in MiB, is compared with `--memory`: code, libraries and touched file pages count. Where embedfuse refuses, the table has the
