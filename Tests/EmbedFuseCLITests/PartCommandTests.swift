@@ -79,6 +79,75 @@ import Testing
   }
 }
 
+/// The examples in `docs/distributed`, run with the variables that schedulers set.
+@Suite struct DistributedExampleTests {
+  private static func example(_ name: String) -> String {
+    Fixtures.root.deletingLastPathComponent().appendingPathComponent("docs/distributed/\(name)").path
+  }
+
+  /// A folder with inputs of the names that the recipe has.
+  private static func folder() throws -> TemporaryFolder {
+    let folder = try TemporaryFolder()
+    for (name, model) in [
+      ("base", "base"), ("ft1", "retrieval"), ("ft2", "similarity"), ("ft3", "retrieval"),
+    ] {
+      try FileManager.default.copyItem(atPath: Fixtures.path("family/\(model)"), toPath: folder(name))
+    }
+    try FileManager.default.copyItem(atPath: example("recipe.yaml"), toPath: folder("recipe.yaml"))
+    #expect(try Command.run("merge", "recipe.yaml", "-o", "one", "-q", in: folder.path).code == 0)
+    return folder
+  }
+
+  private static func check(_ folder: TemporaryFolder) throws {
+    let files = try ["one", "fused"].map { name in
+      try FileManager.default.subpathsOfDirectory(atPath: folder(name)).sorted().map {
+        ($0, FileManager.default.contents(atPath: folder("\(name)/\($0)")))
+      }
+    }
+    #expect(files[0].map(\.0) == files[1].map(\.0) && files[0].map(\.1) == files[1].map(\.1))
+  }
+
+  @Test func theSlurmScriptMakesAllParts() throws {
+    let folder = try Self.folder()
+    let binaries = URL(fileURLWithPath: Command.path).deletingLastPathComponent().path
+    for task in 1...4 {
+      let process = Process()
+      process.executableURL = URL(fileURLWithPath: "/bin/sh")
+      process.arguments = [Self.example("slurm-array.sh")]
+      process.currentDirectoryURL = URL(fileURLWithPath: folder.path)
+      process.environment = ProcessInfo.processInfo.environment.merging([
+        "SLURM_ARRAY_TASK_ID": "\(task)", "SLURM_CPUS_PER_TASK": "1", "PATH": "\(binaries):/usr/bin:/bin",
+      ]) { $1 }
+      process.standardError = Pipe()
+      try process.run()
+      process.waitUntilExit()
+      #expect(process.terminationStatus == 0)
+    }
+    #expect(try Command.run("finalize", "fused", in: folder.path).code == 0)
+    try Self.check(folder)
+  }
+
+  @Test func theCommandsOfTheKubernetesJobsMakeAllParts() throws {
+    let folder = try Self.folder()
+    for (file, indices) in [
+      ("kubernetes-parts.yaml", ["0", "1", "2", "3"]), ("kubernetes-finalize.yaml", [""]),
+    ] {
+      let text = try String(contentsOfFile: Self.example(file), encoding: .utf8)
+      let line = try #require(text.split(separator: "\n").first { $0.contains("command: [") })
+      let list = line.drop { $0 != "[" }.dropFirst().dropLast()
+      let words = list.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+      #expect(words[0] == "embedfuse")
+      for index in indices {
+        let run = try Command.outcome(
+          of: try Command.start(
+            Array(words.dropFirst()), in: folder.path, environment: ["JOB_COMPLETION_INDEX": index]))
+        #expect(run.code == 0, "\(run.error)")
+      }
+    }
+    try Self.check(folder)
+  }
+}
+
 /// Runs that are killed while they write shards.
 @Suite struct KilledRunTests {
   /// A family of 24 tensors of 1 MB, slow enough to be killed between two of its 12 shards.
