@@ -96,10 +96,27 @@ struct RecipeNode: Sendable {
         }
         entries.append((name, key.mark?.line ?? line, try RecipeNode(value, path: path, left: &left)))
       }
-      kind = .map(entries)
+      kind = .map(try Self.merged(entries, path: path))
     case .alias:
       throw EmbedFuseError(.badData, "line \(line): an alias stands for nothing", path: path)
     }
+  }
+
+  /// The entries with those of the maps that the key `<<` names, where they have none of their own (YAML 1.1's merge key).
+  private static func merged(
+    _ entries: [(key: String, line: Int, value: RecipeNode)], path: String
+  ) throws(EmbedFuseError) -> [(key: String, line: Int, value: RecipeNode)] {
+    guard entries.contains(where: { $0.key == "<<" }) else { return entries }
+    var result = entries.filter { $0.key != "<<" }
+    for (_, line, value) in entries.filter({ $0.key == "<<" }) {
+      for map in value.items ?? [value] {
+        guard let own = map.entries else {
+          throw EmbedFuseError(.badData, "line \(line): << must name a map, or a list of maps", path: path)
+        }
+        for entry in own where !result.contains(where: { $0.key == entry.key }) { result.append(entry) }
+      }
+    }
+    return result
   }
 
   /// A plain scalar may be nothing or a flag, in all spellings of YAML 1.1, which PyYAML reads.

@@ -12,6 +12,29 @@ import Testing
   static let golden = Fixtures.path("golden/inputs")
   static let deep = Fixtures.path("golden/inputs/deep")
 
+  @Test func mergeKeysGiveWhatIsNotThere() throws {
+    let recipe = try Self.read(
+      """
+      base: base/
+      models:
+        - &usual {model: a/, weight: 2, density: 0.3}
+        - {<<: *usual, model: b/, weight: 3}
+        - {<<: [{density: 0.5}, *usual], model: c/}
+      method: ties
+      """
+    ).outputs[0].recipe
+    #expect(recipe.models == ["a/", "b/", "c/"])
+    #expect(recipe.modelParameters[1] == ["weight": TensorValue("3"), "density": TensorValue("0.3")])
+    #expect(recipe.modelParameters[2] == ["weight": TensorValue("2"), "density": TensorValue("0.5")])
+  }
+
+  @Test func mergeKeysThatNameNoMap() throws {
+    let error = try #require(throws: EmbedFuseError.self) {
+      try Self.read("models:\n  - {model: a/, <<: 3}\n  - b/\nmethod: soup")
+    }
+    #expect(error.problem.contains("line 2: << must name a map"))
+  }
+
   @Test func readsBothSpellings() throws {
     let ours = try Self.read(
       """
