@@ -7,7 +7,7 @@ DESTDIR ?=
 RELEASE := .build/release/embedfuse
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test campaigns lint sanitize coverage bench bench-methods bench-memory install interop interop-st check-html fuzz fuse clean
+.PHONY: help setup build demo test campaigns lint sanitize coverage bench bench-methods bench-memory bench-large install interop interop-st check-html fuzz fuse clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench-peers: .build-venv-peers/ready ## Install the benchmarks' peers (downloads
 bench-memory: $(BENCH_READY) ## Peak memory of merging and converting every format (those of torch need torch)
 	$(PEERS) -B Benchmarks/checkpoints.py $(DATA) bert-f32
 	$(PEERS) -B Benchmarks/memory.py --embedfuse $(RELEASE) --data $(DATA)/bert-f32 $(FLAGS)
+
+bench-large: $(BENCH_READY) ## Every method on one tensor of 1.5 GB within 256 MiB
+	$(call SECTION,large) $(call RACE,large_tensor) --data $(DATA) $(FLAGS)
 
 KERNELS := Benchmarks/.build/release/kernels
 .PHONY: kernels bench-kernels bench-instructions
