@@ -5,7 +5,8 @@ import Testing
 
 /// The comparison of models, held to sums written down once more, on every instruction set.
 @Suite struct DeltaComparisonTests {
-  /// The lanes of one call after another: shares and zeros by model, contested, conflicts, then the greatest deltas.
+  /// The lanes after one call: shares and zeros by model, contested, conflicts, then the greatest deltas; all but the
+  /// shares in their first lanes.
   static func expected(_ values: [Double], _ layout: TileLayout, lanes: [Double]) -> [Double] {
     var lanes = lanes
     let models = layout.inputCount - 1
@@ -17,13 +18,13 @@ import Testing
       for (k, delta) in deltas.enumerated() {
         lanes[2 * k * laneCount + lane] +=
           total == 0 ? 1 / Double(models) : delta.magnitude * 0x1p512 * (1 / total)
-        lanes[(2 * k + 1) * laneCount + lane] += delta == 0 ? 1 : 0
-        let place = (2 * models + 2 + k) * laneCount + lane
+        lanes[(2 * k + 1) * laneCount] += delta == 0 ? 1 : 0
+        let place = (2 * models + 2 + k) * laneCount
         lanes[place] = max(lanes[place], delta.magnitude)
       }
-      if deltas.count(where: { $0 != 0 }) >= 2 { lanes[2 * models * laneCount + lane] += 1 }
+      if deltas.count(where: { $0 != 0 }) >= 2 { lanes[2 * models * laneCount] += 1 }
       if deltas.contains(where: { $0 > 0 }) && deltas.contains(where: { $0 < 0 }) {
-        lanes[(2 * models + 1) * laneCount + lane] += 1
+        lanes[(2 * models + 1) * laneCount] += 1
       }
     }
     return lanes

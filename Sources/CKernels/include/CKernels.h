@@ -146,7 +146,7 @@ void ck_products(const double *x, size_t stride, size_t count, const double *bas
 /// Compares models of one base. Adds, for each model k in 1..<count, its share |d_k| / sum over j of |d_j| (equal shares
 /// where no model moved) to sum 2(k-1), and 1 to sum 2(k-1)+1 where d_k is 0; then 1 to sum 2(count-1) where at least two
 /// models moved, to the next where some of them moved up and some down. The lanes of the greatest |d_k| follow, sum
-/// 2(count-1)+1+k.
+/// 2(count-1)+1+k. Counts and greatest values, which come out the same in any order, are in the first lanes.
 void ck_compare(const double *x, size_t stride, size_t count, double *lanes, size_t n);
 
 /// target[i * n + j] += scale * sum over k of b[i * rank + k] * a[k * stride + j], terms in ascending k, for `rows`
