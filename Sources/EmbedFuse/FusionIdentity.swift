@@ -31,15 +31,26 @@ struct FusionIdentity: Sendable, Hashable {
   }
 
   private static func input(_ input: ModelSource) -> JSON {
-    var files = JSON.Object()
-    for (path, byteCount) in input.weightFiles {
-      let name = path.hasPrefix(input.path + "/") ? String(path.dropFirst(input.path.count + 1)) : path
-      files[FilePath.portable(name)] = [
-        "bytes": .number(byteCount),
-        "changed": FileIdentity(of: path).map { .string(String($0.modified)) } ?? .null,
-      ]
-    }
-    return ["path": .string(FusionManifest.portable(input.path)), "files": .object(files)]
+    [
+      "path": .string(FusionManifest.portable(input.path)),
+      "files": .array(
+        files(of: input).map { path in
+          let name = path.hasPrefix(input.path + "/") ? String(path.dropFirst(input.path.count + 1)) : path
+          let state = FileIdentity(of: path)
+          return [
+            "name": .string(FilePath.portable(name)), "bytes": state.map { .number($0.byteCount) } ?? .null,
+            "changed": state.map { .string(String($0.modified)) } ?? .null,
+          ]
+        }),
+    ]
+  }
+
+  /// The files that decide an input's values: its weights, and what adapters say of theirs.
+  private static func files(of input: ModelSource) -> [String] {
+    let weights = input.weightFiles.map(\.path)
+    let folders = Set(weights.map { FilePath.folder(of: $0) }).sorted()
+    let configurations = folders.map { FilePath.join($0, "adapter_config.json") }
+    return weights + configurations.filter { FilePath.kind(of: $0) == .file }
   }
 }
 
@@ -67,12 +78,15 @@ extension FusionIdentity {
     let (ours, theirs) = (json["inputs"]?.arrayValue ?? [], other.json["inputs"]?.arrayValue ?? [])
     guard ours.count == theirs.count else { return ["the number of inputs"] }
     return zip(ours, theirs).flatMap { input, reference in
-      Self.keys(input["files"], reference["files"]).map { name in
-        let (file, old) = (input["files"]?[name], reference["files"]?[name])
-        let sizes =
-          file?["bytes"] == old?["bytes"] || file == nil || old == nil
-          ? "" : " of \(file?["bytes"]?.intValue ?? 0) bytes, not \(old?["bytes"]?.intValue ?? 0)"
-        return "the input \(Self.text(input["path"])) (\(name.printable)\(sizes))"
+      let (files, old) = (input["files"]?.arrayValue ?? [], reference["files"]?.arrayValue ?? [])
+      let path = Self.text(input["path"])
+      guard files.map({ $0["name"] }) == old.map({ $0["name"] }) else {
+        return ["the input \(path) (other files)"]
+      }
+      return zip(files, old).filter { $0 != $1 }.map { file, old in
+        let (bytes, before) = (file["bytes"]?.intValue ?? 0, old["bytes"]?.intValue ?? 0)
+        let sizes = bytes == before ? "" : " of \(bytes) bytes, not \(before)"
+        return "the input \(path) (\(Self.text(file["name"]))\(sizes))"
       }
     }
   }

@@ -57,6 +57,29 @@ import Testing
     #expect(!fixture.folder.names.contains("out") && fixture.folder.names.contains("out.parts"))
   }
 
+  @Test(arguments: ["adapter_config.json", "adapter_model.safetensors", "base/model.safetensors"])
+  func whatAnAdapterStandsForIsNoticed(_ changed: String) async throws {
+    let fixture = try PartFixture()
+    let folder = fixture.folder
+    for name in ["base", "lora"] {
+      try FileManager.default.copyItem(
+        atPath: Fixtures.path("samples/peft/\(name)"), toPath: folder("peft-\(name)"))
+    }
+    // The fusion's own base is another copy, so that only the adapter's model changes.
+    let recipe = Recipe(
+      base: Fixtures.path("samples/peft/base"), models: [folder("peft-base+") + folder("peft-lora")])
+    try await fixture.make(1, of: 2, try FusionPlan(recipe))
+    let file = changed.hasPrefix("base/") ? "peft-\(changed)" : "peft-lora/\(changed)"
+    let path = folder(file)
+    try FileManager.default.setAttributes(
+      [.modificationDate: Date(timeIntervalSince1970: 1)], ofItemAtPath: path)
+    let error = await embedFuseError { try await fixture.make(2, of: 2, try FusionPlan(recipe)) }
+    let name = try #require(changed.split(separator: "/").last)
+    #expect(
+      error?.code == .badData && error?.problem.contains("the input peft-lora (\(name))") == true,
+      "\(String(describing: error))")
+  }
+
   @Test func aTokenizerThatChangesIsNoticed() async throws {
     let fixture = try PartFixture()
     for part in 1...2 { try await fixture.make(part, of: 2) }
