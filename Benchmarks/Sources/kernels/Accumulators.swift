@@ -25,14 +25,27 @@ struct Accumulators {
     print("| mean of 4 from memory, GB/s | 1 thread | \(processors) threads |\n|---|--:|--:|")
     fill(CK_F32, width: 4)
     let f32 = memory.assumingMemoryBound(to: Float.self)
-    row("F32, binary32, one loop", 4) { mean_f32_in_binary32(f32 + $0, count, f32 + 4 * count + $0, $1) }
-    row("F32, binary64, one loop", 4) { mean_f32_in_binary64(f32 + $0, count, f32 + 4 * count + $0, $1) }
-    row("F32, binary64, as the engine has it", 4) { asEngine(CK_F32, 4, $0, $1) }
+    let f32Costs = cost(
+      row("F32, binary32, one loop", 4) { mean_f32_in_binary32(f32 + $0, count, f32 + 4 * count + $0, $1) },
+      row("F32, binary64, one loop", 4) { mean_f32_in_binary64(f32 + $0, count, f32 + 4 * count + $0, $1) })
+    _ = row("F32, binary64, as the engine has it", 4) { asEngine(CK_F32, 4, $0, $1) }
     fill(CK_BF16, width: 2)
     let bf16 = memory.assumingMemoryBound(to: UInt16.self)
-    row("BF16, binary32, one loop", 2) { mean_bf16_in_binary32(bf16 + $0, count, bf16 + 4 * count + $0, $1) }
-    row("BF16, binary64, one loop", 2) { mean_bf16_in_binary64(bf16 + $0, count, bf16 + 4 * count + $0, $1) }
-    row("BF16, binary64, as the engine has it", 2) { asEngine(CK_BF16, 2, $0, $1) }
+    let bf16Costs = cost(
+      row("BF16, binary32, one loop", 2) {
+        mean_bf16_in_binary32(bf16 + $0, count, bf16 + 4 * count + $0, $1)
+      },
+      row("BF16, binary64, one loop", 2) {
+        mean_bf16_in_binary64(bf16 + $0, count, bf16 + 4 * count + $0, $1)
+      })
+    _ = row("BF16, binary64, as the engine has it", 2) { asEngine(CK_BF16, 2, $0, $1) }
+    print("\nIn one loop the sums in binary64 take \(f32Costs) more time for F32, \(bf16Costs) for BF16.")
+  }
+
+  /// How much more time the second takes than the first, with one thread and with all.
+  private func cost(_ rates: [Double], _ others: [Double]) -> String {
+    let percents = zip(rates, others).map { "\(Int((100 * ($0 / $1 - 1)).rounded())) %" }
+    return percents.joined(separator: " (one thread) and ") + " (\(processors) threads)"
   }
 
   /// Fills all inputs and the output, which touches them.
@@ -43,8 +56,10 @@ struct Accumulators {
     }
   }
 
-  /// Prints the rates of work on `count` elements from a first one on.
-  private func row(_ name: String, _ width: Int, _ work: @escaping (_ first: Int, _ count: Int) -> Void) {
+  /// Prints and returns the rates of work on `count` elements from a first one on.
+  private func row(
+    _ name: String, _ width: Int, _ work: @escaping (_ first: Int, _ count: Int) -> Void
+  ) -> [Double] {
     let bytes = 5 * width * count
     nonisolated(unsafe) let work = work
     let rates = [1, processors].map { threads in
@@ -54,6 +69,7 @@ struct Accumulators {
       }
     }
     print("| \(name) | \(Report.rounded(rates[0])) | \(Report.rounded(rates[1])) |")
+    return rates
   }
 
   private func asEngine(_ type: ck_type, _ width: Int, _ first: Int, _ elements: Int) {
