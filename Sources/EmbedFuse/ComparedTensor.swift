@@ -73,12 +73,14 @@ struct ComparedTensor {
         $0 + $1.tensor.info.elementType.byteCount(ofElements: BlockGrid.blockLength)
       }
     }
-    let perWorker = (blocks.max() ?? 0) + (inputs.count + 2) * 4096 * 8
+    let perWorker =
+      WorkerPool.workerBytes + (blocks.max() ?? 0) + (inputs.count + 2) * 4096 * 8
+      + (inputs.lazy.map(\.workerBytes).max() ?? 0)
     // The sums of each row of a table, as they are found and as they are put together.
     let tables = tensors.filter(\.isTable).map {
       $0.context.shape.elementCount / max(1, $0.context.columnCount) * (2 * $0.models.count + 1) * 8 * 3
     }
-    let shared = inputs.reduce(0) { $0 + $1.cacheBytes } + (tables.max() ?? 0)
+    let shared = inputs.reduce(options.reservedMemory) { $0 + $1.cacheBytes } + (tables.max() ?? 0)
     let fitting = max(0, options.memory - shared) / perWorker
     guard fitting >= 1 else {
       throw EmbedFuseError(

@@ -2,8 +2,10 @@ import Checkpoints
 
 /// How models are compared.
 public struct ComparisonOptions: Sendable {
-  /// Bytes of memory to stay within, beyond the code itself.
+  /// Bytes of memory to stay within.
   public var memory: Int
+  /// Bytes of `memory` that are taken by other things than comparing, such as the program's code.
+  public var reservedMemory = 0
   /// Workers; nil for one a core.
   public var threads: Int?
   /// How many rows of each table are listed.

@@ -36,7 +36,8 @@ extension ModelComparison {
         FusionEngine.Variant(
           tensors: subjects.map(\.planned), method: DeltaComparison(),
           nonFinite: options.replacesNonFinite ? .base : .error)
-      ], pool: WorkerPool(width: workers), progress: progress, memory: options.memory)
+      ], pool: WorkerPool(width: workers), progress: progress, memory: options.memory - options.reservedMemory
+    )
     let results = try await engine.stageResults()
     self.init(
       base: base, models: selected.models, subjects: subjects, results: results,

@@ -47,7 +47,7 @@ struct ConvertCommand: AsyncParsableCommand {
   func run() async throws {
     let (path, output, dtype, quantizes) = (path, output, dtype, quantize != nil)
     let options = writing.options()
-    let opening = opening.options(cacheBytes: writing.cacheBytes(inputs: 1))
+    let opening = opening.options(cacheBytes: writing.memory.cacheBytes(inputs: 1))
     let clock = ContinuousClock()
     let start = clock.now
     let result = try await Interruption.cancelling {

@@ -39,7 +39,7 @@ struct DiffCommand: AsyncParsableCommand {
       "Checkpoints of training runs: last:3, best:eval_METRIC, steps:500,1000.", valueName: "which"))
   var select: String?
 
-  @Option(help: "Memory to stay within: 256M, 2G.")
+  @Option(help: "Memory to stay within, code included: 256M, 2G.")
   var memory = ByteSize(bytes: 512 << 20, text: "512M")
 
   @Option(help: "Workers. (default: one a core)")
@@ -59,7 +59,8 @@ struct DiffCommand: AsyncParsableCommand {
   func run() async throws {
     var options = ComparisonOptions(
       memory: memory.bytes, threads: threads, rowCount: rows, replacesNonFinite: nonfinite == .base,
-      opening: opening.options)
+      opening: opening.options(cacheBytes: memory.cacheBytes(inputs: 1 + models.count)))
+    options.reservedMemory = ProcessMemory.reservedBytes
     if let select { options.selection = try CheckpointSelection(select) }
     let (base, models, finalOptions) = (base, models, options)
     let page = try html.map { try ComparisonPage.Target($0, keeping: [base] + models, overwrite: force) }

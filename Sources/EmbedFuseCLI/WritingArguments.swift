@@ -56,26 +56,28 @@ struct WritingArguments: ParsableArguments {
     return options
   }
 
-  /// What an open input takes in any case: its description, and blocks of it.
-  private static let inputBytes = 4 << 20
-
-  /// Bytes that each of some inputs may keep of decoded pieces: half of its share of the memory, the rest being for
-  /// more workers.
-  func cacheBytes(inputs: Int) -> Int {
-    let share = (memory.bytes - ProcessMemory.reservedBytes) / max(1, inputs)
-    return max(0, share - Self.inputBytes) / 2
-  }
-
-  /// Fusions whose inputs keep no more than that.
+  /// Fusions whose inputs keep no more of decoded pieces than `ByteSize.cacheBytes(inputs:)` says.
   func limitingCaches(of request: RecipeFile) -> RecipeFile {
     var request = request
     for index in request.outputs.indices {
       let inputs = request.outputs[index].recipe.allInputs.count
-      request.outputs[index].recipe.opening.cacheBytes = cacheBytes(inputs: inputs)
+      request.outputs[index].recipe.opening.cacheBytes = memory.cacheBytes(inputs: inputs)
     }
     return request
   }
 
   /// True if progress is shown: to a person who doesn't want quiet.
   var showsProgress: Bool { !quiet && !json && Console.errorIsTerminal }
+}
+
+extension ByteSize {
+  /// What an open input takes in any case: its description, and blocks of it.
+  private static let inputBytes = 4 << 20
+
+  /// Bytes that each of some inputs may keep of decoded pieces: half of its share of the memory, the rest being for
+  /// more workers.
+  func cacheBytes(inputs: Int) -> Int {
+    let share = (bytes - ProcessMemory.reservedBytes) / max(1, inputs)
+    return max(0, share - Self.inputBytes) / 2
+  }
 }
