@@ -19,8 +19,8 @@ struct ChunkMemory {
   /// What the library keeps of a file: its caches, and where chunks stand.
   private let libraryBytes: Int
 
-  /// Bytes that stay in memory whoever reads.
-  var residentBytes: Int { Self.sum(cacheBytes, libraryBytes) }
+  /// Bytes that stay in memory whoever reads: also the gaps that small buffers leave between them.
+  var residentBytes: Int { Self.sum(Self.sum(cacheBytes, min(cacheBytes / 4, 8 << 20)), libraryBytes) }
 
   /// The memory for the datasets of a file.
   ///
@@ -47,7 +47,7 @@ struct ChunkMemory {
     let wanted = min(total, Self.sum(shared.max() ?? 0, single.dropFirst().first ?? 0))
     cacheBytes = most.map { max(least, min(wanted, $0)) } ?? wanted
     workerBytes = buffers
-    libraryBytes = (3 << 20) + 256 * listed
+    libraryBytes = (3 << 20) + 512 * listed
   }
 
   /// Bytes that decoding a chunk takes besides its values: as it is stored, and between two filters.
