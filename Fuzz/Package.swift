@@ -13,7 +13,7 @@ let package = Package(
   ]
     + ["Safetensors", "PyTorch", "HDF5", "NumPy", "GGUF", "Model", "Recipe", "Manifest"].map { name in
       .executableTarget(
-        name: "Fuzz\(name)", dependencies: ["FuzzInput"],
+        name: "Fuzz\(name)", dependencies: ["FuzzInput", .product(name: "EmbedFuse", package: "embedfuse")],
         swiftSettings: [.swiftLanguageMode(.v6), .unsafeFlags(["-parse-as-library"])])
     }
 )
