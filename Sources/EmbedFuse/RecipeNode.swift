@@ -108,12 +108,13 @@ struct RecipeNode: Sendable {
   ) throws(EmbedFuseError) -> [(key: String, line: Int, value: RecipeNode)] {
     guard entries.contains(where: { $0.key == "<<" }) else { return entries }
     var result = entries.filter { $0.key != "<<" }
+    var names = Set(result.map(\.key))
     for (_, line, value) in entries.filter({ $0.key == "<<" }) {
       for map in value.items ?? [value] {
         guard let own = map.entries else {
           throw EmbedFuseError(.badData, "line \(line): << must name a map, or a list of maps", path: path)
         }
-        for entry in own where !result.contains(where: { $0.key == entry.key }) { result.append(entry) }
+        for entry in own where names.insert(entry.key).inserted { result.append(entry) }
       }
     }
     return result

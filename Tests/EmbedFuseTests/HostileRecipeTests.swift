@@ -37,4 +37,11 @@ import Testing
     }
     #expect(try refusal(text).description.contains("too many values"))
   }
+
+  /// A map of very many keys that is merged into another: each must not be compared with each.
+  @Test func mergedMapsOfVeryManyKeys() throws {
+    let keys = (0..<60_000).map { "k\($0): 1" }.joined(separator: ", ")
+    let error = try refusal("models: &m {\(keys)}\nparameters: {<<: *m}\n")
+    #expect(error.problem.contains("names no method"), "\(error)")
+  }
 }
