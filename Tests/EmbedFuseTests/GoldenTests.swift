@@ -109,12 +109,16 @@ import Testing
     try await FusionPlan(try Self.recipe(ofReference: golden)).run(
       to: folder("out.safetensors"), options: options)
     let text = try String(contentsOfFile: folder("weights.json"), encoding: .utf8)
-    for tensor in try JSON.parse(text)["tensors"]?.arrayValue ?? [] {
+    let tensors = try #require(try JSON.parse(text)["tensors"]?.arrayValue)
+    #expect(!tensors.isEmpty)
+    for tensor in tensors {
       let name = try #require(tensor["name"]?.stringValue)
       let layer = try #require(tensor["layer"]?.stringValue)
       let expected = try #require(golden.weights[name] ?? golden.weights[layer] ?? golden.weights["model"])
       let found = (tensor["weights"]?.arrayValue ?? []).compactMap(\.doubleValue)
-      #expect(zip(found, expected).allSatisfy { abs($0 - $1) <= 1e-12 }, "\(name): \(found), not \(expected)")
+      #expect(
+        found.count == expected.count && zip(found, expected).allSatisfy { abs($0 - $1) <= 1e-12 },
+        "\(name): \(found), not \(expected)")
     }
   }
 
@@ -148,6 +152,7 @@ import Testing
     try await FusionPlan(try Self.recipe(ofOther: golden)).run(to: folder("out.safetensors"))
     let expected = try TensorValues(golden.output)
     let found = try TensorValues(folder("out.safetensors"))
+    #expect(Set(expected.names) == Set(found.names))
     for name in expected.names where found.tensors[name]?.info.elementType.isFusable == true {
       let bits = Rounding.bits(found.doubles(name), as: .f32)
       let nearest = Rounding.bits(expected.doubles(name), as: .f32)

@@ -188,7 +188,7 @@ import Testing
         !(abs(pair.0 - pair.1) <= 1e-12 * scale) && !pair.1.isNaN
       }
       #expect(
-        wrong.isEmpty,
+        values.count == expected.count && wrong.isEmpty,
         "\(tensor.name): \(wrong.count) of \(values.count), first at \(wrong.first.map { "\($0)" } ?? "")")
     }
   }

@@ -178,6 +178,7 @@ import Testing
     }
     let first = try await outcome([1, 2, 3])
     let second = try await outcome([3, 1, 2])
+    #expect(second.names == first.names)
     for name in first.names {
       let places = zip(
         Rounding.bits(first.doubles(name), as: .f32), Rounding.bits(second.doubles(name), as: .f32))

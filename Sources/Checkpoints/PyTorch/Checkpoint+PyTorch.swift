@@ -38,21 +38,8 @@ extension Checkpoint {
     index path: String, options: OpeningOptions
   ) throws(EmbedFuseError) -> Checkpoint {
     let index = try ShardIndex(at: path)
-    var shards: [Checkpoint] = []
-    var absent: [String] = []
-    for name in index.shards {
-      do {
-        shards.append(try openPyTorchFile(try index.path(ofShard: name), options: options))
-      } catch let error where error.code == .missingInput {
-        absent.append(name)
-      }
-    }
-    guard absent.isEmpty else {
-      throw EmbedFuseError(
-        .missingInput,
-        "\(absent.count) of its \(index.shards.count) shards can't be read: \(absent.printableList)",
-        path: path,
-        remedy: "download or copy the missing files into \(FilePath.folder(of: path).printable)")
+    let shards = try index.open { path throws(EmbedFuseError) in
+      try openPyTorchFile(path, options: options)
     }
     try index.check(against: shards.map { $0.tensors.map(\.info.name) + $0.aliases.keys })
     return Checkpoint(

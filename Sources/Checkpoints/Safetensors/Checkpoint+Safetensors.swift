@@ -32,22 +32,7 @@ extension Checkpoint {
 
   private static func openSafetensorsShards(index path: String) throws(EmbedFuseError) -> Checkpoint {
     let index = try ShardIndex(at: path)
-    let folder = FilePath.folder(of: path)
-    var shards: [Checkpoint] = []
-    var absent: [String] = []
-    for name in index.shards {
-      do {
-        shards.append(try openSafetensorsFile(try index.path(ofShard: name)))
-      } catch let error where error.code == .missingInput {
-        absent.append(name)
-      }
-    }
-    guard absent.isEmpty else {
-      throw EmbedFuseError(
-        .missingInput,
-        "\(absent.count) of its \(index.shards.count) shards can't be read: \(absent.printableList)",
-        path: path, remedy: "download or copy the missing files into \(folder.printable)")
-    }
+    let shards = try index.open { path throws(EmbedFuseError) in try openSafetensorsFile(path) }
     try index.check(against: shards.map { $0.tensors.map(\.info.name) })
     let tensors = shards.flatMap(\.tensors)
     // What all shards say once; where they contradict each other the first has the word.

@@ -79,6 +79,29 @@ struct ShardIndex {
     return shard
   }
 
+  /// Opens every shard, in the order of `shards`.
+  ///
+  /// - Throws: `EmbedFuseError`: missing input that lists the shards that can't be read; what `open` throws.
+  func open(
+    _ open: (_ path: String) throws(EmbedFuseError) -> Checkpoint
+  ) throws(EmbedFuseError) -> [Checkpoint] {
+    var checkpoints: [Checkpoint] = []
+    var absent: [String] = []
+    for name in shards {
+      do {
+        checkpoints.append(try open(try path(ofShard: name)))
+      } catch let error where error.code == .missingInput {
+        absent.append(name)
+      }
+    }
+    guard absent.isEmpty else {
+      throw EmbedFuseError(
+        .missingInput, "\(absent.count) of its \(shards.count) shards can't be read: \(absent.printableList)",
+        path: path, remedy: "download or copy the missing files into \(FilePath.folder(of: path).printable)")
+    }
+    return checkpoints
+  }
+
   /// Checks that the shards, whose tensors are given in the order of `shards`, hold exactly what the index says.
   ///
   /// - Throws: `EmbedFuseError`: bad data, listing every tensor that is missing, misplaced, there twice or not
