@@ -11,7 +11,7 @@ import Testing
     #expect(outcome.output == "")
     #expect(outcome.error.contains("base.h5: 40 tensors, 0 of them cast, 8 files"))
     let json = try work.run(
-      "convert", "base.h5", "-o", "again", "--json", "--memory", "64M", "--threads", "1")
+      "convert", "base.h5", "-o", "again", "--json", "--memory", "256M", "--threads", "1")
     #expect(try JSON.parse(json.output)["tensors"] == 40)
     #expect(json.error == "")
     let difference = try Difference.of(work.folder("base"), work.folder("again"))
