@@ -54,6 +54,13 @@ import Testing
     #expect(folder.names.count == 1 && FilePath.kind(of: publication.path(for: "11111111")) == nil)
   }
 
+  @Test func aRunThatDiedOnceItsOutputWasPublishedIsNotContinued() throws {
+    let leftover = try makeLeftover("11111111", records: 2)
+    try FileManager.default.removeItem(atPath: leftover + "/new")
+    let publication = try publication()
+    #expect(publication.recordsPath != leftover + "/finished" && FilePath.kind(of: leftover) == nil)
+  }
+
   @Test func aRunThatIsAliveIsNotTakenOver() throws {
     let alive = try Publication(to: out, kind: .directory, overwrite: false, synchronize: false)
     try OutputFile.makeDirectories(alive.recordsPath)

@@ -118,6 +118,7 @@ import Testing
       error?.code == .badData
         && error?.problem.hasSuffix("\n  part 2/2: model-00002-of-00006.safetensors") == true)
     #expect(!fixture.folder.names.contains("out") && fixture.folder.names.contains("out.parts"))
+    #expect(!fixture.folder.names.contains { $0.hasSuffix(".tmp") })
     // Sizes alone don't show a flipped bit; verify does.
     if cuts {
       #expect(await embedFuseError { try await fixture.finalize(verifies: false) }?.code == .badData)

@@ -127,7 +127,9 @@ extension StagingFolder {
       let path = FilePath.join(FilePath.folder(of: target), name)
       let lock = unsafe open(FilePath.join(path, "lock"), O_RDWR | O_NOFOLLOW | O_CLOEXEC)
       guard lock >= 0 else { continue }
-      let value = flock(lock, LOCK_EX | LOCK_NB) == 0 ? worth(records(in: path)) : 0
+      // Of a run that died once its output had its name only records are left.
+      let isHeld = flock(lock, LOCK_EX | LOCK_NB) == 0 && FilePath.kind(of: FilePath.join(path, "new")) != nil
+      let value = isHeld ? worth(records(in: path)) : 0
       guard value > best?.worth ?? 0 else {
         close(lock)
         continue
