@@ -8,6 +8,9 @@
 # MODELS  the fine-tuned checkpoints, separated by spaces
 # FLAGS   further arguments of `embedfuse merge`; a change of them rebuilds
 #
+# When make finds that something is newer, embedfuse itself looks whether it is otherwise (--if-changed): the same
+# content with a newer time is not fused again. The files that a fusion has read are kept in a file of dependencies.
+#
 # Depend on $(call embedfuse_target,OUT) from rules of your own: OUT/embedfuse.json for a directory, OUT itself for
 # a file. Needs GNU make 4.2 or newer; paths hold no spaces. Set before the include, where the defaults don't do:
 EMBEDFUSE ?= embedfuse
@@ -45,7 +48,10 @@ $(1): $(call embedfuse_target,$(1)))
 
 $(call embedfuse_target,$(1)): $(call embedfuse_stamp,$(1)) \
   $(foreach input,$(2) $(3),$(call embedfuse_files,$(input)))
-	$(EMBEDFUSE) merge $(5) --force
+	$(EMBEDFUSE) merge $(5) --force --if-changed --depfile $(call embedfuse_stamp,$(1)).d
+	@touch -c $(call embedfuse_target,$(1))
+
+-include $(call embedfuse_stamp,$(1)).d
 
 $(call embedfuse_stamp,$(1)): $(if $(call embedfuse_same,$(5),$(file <$(call embedfuse_stamp,$(1)))),,embedfuse_force)
 	@mkdir -p $(EMBEDFUSE_STAMPS)

@@ -1,0 +1,67 @@
+import Checkpoints
+import Foundation
+import TensorCore
+import TestSupport
+import Testing
+
+/// Inputs that other programs change while they are read.
+@Suite struct ChangingInputTests {
+  private static func file(_ count: Int, in folder: TemporaryFolder) throws -> String {
+    let path = folder("input")
+    try Data(repeating: 7, count: count).write(to: URL(fileURLWithPath: path))
+    return path
+  }
+
+  /// Without care the second look at the mapping would be a SIGBUS, which ends the process.
+  @Test func aMappedFileThatIsCutShortIsAnErrorAndNoSignal() throws {
+    let folder = try TemporaryFolder()
+    let path = try Self.file(1 << 20, in: folder)
+    let file = try InputFile(path)
+    let error = #expect(throws: EmbedFuseError.self) {
+      try file.withMappedBytes(0..<1 << 20) { bytes in
+        #expect(bytes[0] == 7)
+        truncate(path, 4096)
+        #expect(bytes[(1 << 20) - 1] == 0)
+      }
+    }
+    #expect(error?.code == .inputOutput)
+    #expect(error?.problem.contains("has become shorter") == true)
+    // What is still there can be read.
+    #expect(try file.withMappedBytes(0..<4096) { $0[4095] } == 7)
+  }
+
+  @Test func aFileThatIsWrittenToIsNoticed() throws {
+    let folder = try TemporaryFolder()
+    let path = try Self.file(100, in: folder)
+    let log = InputLog()
+    let file = try log.noting { () throws(EmbedFuseError) in try InputFile(path) }
+    #expect(log.paths == [path])
+    try log.checkUnchanged()
+    // A tick of the file system's clock.
+    usleep(20_000)
+    let handle = try FileHandle(forUpdating: URL(fileURLWithPath: path))
+    try handle.write(contentsOf: Data([8]))
+    try handle.close()
+    let error = #expect(throws: EmbedFuseError.self) { try log.checkUnchanged() }
+    #expect(error?.description.contains("\(path): changed while it was read") == true)
+    withExtendedLifetime(file) {}
+  }
+
+  /// It was read to its end as it was when it was opened.
+  @Test func aFileThatIsReplacedOrRemovedIsNoMatter() throws {
+    let folder = try TemporaryFolder()
+    let path = try Self.file(100, in: folder)
+    let log = InputLog()
+    let file = try log.noting { () throws(EmbedFuseError) in try InputFile(path) }
+    try Data(repeating: 9, count: 50).write(to: URL(fileURLWithPath: folder("other")))
+    #expect(rename(folder("other"), path) == 0)
+    try log.checkUnchanged()
+    #expect(try file.bytes(99..<100) == [7])
+    try FileManager.default.removeItem(atPath: path)
+    try log.checkUnchanged()
+    // Opened again it is another file than before.
+    try Data(repeating: 9, count: 50).write(to: URL(fileURLWithPath: path))
+    _ = try log.noting { () throws(EmbedFuseError) in try InputFile(path) }
+    #expect(throws: EmbedFuseError.self) { try log.checkUnchanged() }
+  }
+}
