@@ -13,7 +13,7 @@ struct WorkerPool: Sendable {
 
   /// Runs `job` for every index below `count`, and returns what each worker has gathered.
   ///
-  /// - Throws: the first error of a job, after the other workers have stopped; `CancellationError` if the task
+  /// - Throws: the error of a job, after the other workers have stopped; `CancellationError` if the task
   ///   was cancelled.
   func run<Worker, Gathered: Sendable>(
     _ count: Int, worker: @escaping @Sendable () -> Worker,
@@ -34,9 +34,25 @@ struct WorkerPool: Sendable {
         }
       }
       var results: [Gathered] = []
-      for try await result in group { results.append(result) }
+      var failures: [any Error] = []
+      while let result = await group.nextResult() {
+        switch result {
+        case .success(let value): results.append(value)
+        case .failure(let error):
+          failures.append(error)
+          group.cancelAll()
+        }
+      }
+      guard failures.isEmpty else { throw Self.cause(among: failures) }
       return results
     }
+  }
+
+  /// The failure that the others follow from: workers that waited for the one that failed tell only that, and those that
+  /// were stopped, that they were.
+  private static func cause(among failures: [any Error]) -> any Error {
+    failures.first { ($0 as? EmbedFuseError).map { $0.code != .internalError } ?? false }
+      ?? (Task.isCancelled ? CancellationError() : failures[0])
   }
 
   /// Hands out 0, 1, 2, …
