@@ -56,8 +56,8 @@ import Testing
     let log = InputLog()
     let file = try log.noting { () throws(EmbedFuseError) in try InputFile(path) }
     try Data(repeating: 9, count: 50).write(to: URL(fileURLWithPath: folder("other")))
-    _ = try FileManager.default.replaceItemAt(
-      URL(fileURLWithPath: path), withItemAt: URL(fileURLWithPath: folder("other")))
+    try FileManager.default.removeItem(atPath: path)
+    try FileManager.default.moveItem(atPath: folder("other"), toPath: path)
     try log.checkUnchanged()
     #expect(try file.bytes(99..<100) == [7])
     try FileManager.default.removeItem(atPath: path)
