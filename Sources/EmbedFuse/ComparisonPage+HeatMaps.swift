@@ -24,10 +24,13 @@ extension ComparisonPage {
   private var rows: [ModelComparison.Part] { comparison.layers }
 
   private var magnitudes: String {
-    let greatest = rows.flatMap { $0.models.compactMap { $0?.relativeNorm } }.max() ?? 0
+    // A layer that moved far more than all others would leave them without colour.
+    let sizes = rows.flatMap { $0.models.compactMap { $0?.relativeNorm } }.filter { $0 > 0 }.sorted()
+    let greatest = sizes.last ?? 0
+    let limit = min(greatest, 4 * (sizes.isEmpty ? 0 : sizes[sizes.count / 2]))
     return map(
-      "Magnitude", "‖δ‖ / ‖θ₀‖", scale: "size", heads: labels,
-      low: "0", high: FigureText.significant(greatest, digits: 2)
+      "Magnitude", "‖δ‖ / ‖θ₀‖", scale: "size", heads: models(heads),
+      low: "0", high: (limit < greatest ? "≥ " : "") + FigureText.significant(limit, digits: 2)
     ) { part in
       zip(part.models, labels).map { movement, label in
         guard let movement else { return .none }
@@ -35,15 +38,20 @@ extension ComparisonPage {
           text: FigureText.significant(movement.relativeNorm, digits: 2),
           title:
             "\(label): ‖δ‖ \(FigureText.significant(movement.norm)), RMS \(FigureText.significant(movement.rms)), greatest \(FigureText.significant(movement.greatest)), \(FigureText.percent(movement.sparsity)) unmoved",
-          level: greatest > 0 ? movement.relativeNorm / greatest : 0)
+          level: limit > 0 ? movement.relativeNorm / limit : 0)
       }
     }
+  }
+
+  /// Column heads with the labels that they stand for.
+  private func models(_ heads: [String]) -> [(text: String, title: String)] {
+    zip(heads, labels).map { ($0, $1) }
   }
 
   private var weights: String {
     let greatest = rows.flatMap { $0.models.compactMap { $0?.weight } }.max() ?? 1
     return map(
-      "Weight", "delta-guided, by element", scale: "weight", heads: labels, low: "0",
+      "Weight", "delta-guided, by element", scale: "weight", heads: models(heads), low: "0",
       high: FigureText.percent(greatest)
     ) { part in
       zip(part.models, labels).map { movement, label in
@@ -57,12 +65,18 @@ extension ComparisonPage {
   }
 
   private var cosines: String {
-    let heads = comparison.pairs.map { "\(labels[$0.first]) · \(labels[$0.second])" }
+    let pairs = comparison.pairs.map { pair in
+      (
+        text: "\(heads[pair.first]) · \(heads[pair.second])",
+        title: "\(labels[pair.first]) · \(labels[pair.second])"
+      )
+    }
     return map(
-      "Cosine and conflicts", "between deltas", scale: "cosine", heads: heads + ["in conflict"], low: "−1",
+      "Cosine and conflicts", "between deltas", scale: "cosine",
+      heads: pairs + [("in conflict", "share of contested elements in conflict")], low: "−1",
       high: "1"
     ) { part in
-      zip(part.cosines, heads).map { cosine, pair in
+      zip(part.cosines, pairs.map(\.title)).map { cosine, pair in
         guard let cosine else {
           return Cell(text: "–", title: "\(pair): no angle, since one did not move", level: 0)
         }
@@ -80,14 +94,15 @@ extension ComparisonPage {
   }
 
   private func map(
-    _ title: String, _ subtitle: String, scale: String, heads: [String], low: String, high: String,
+    _ title: String, _ subtitle: String, scale: String, heads: [(text: String, title: String)], low: String,
+    high: String,
     cells: (ModelComparison.Part) -> [Cell]
   ) -> String {
     var text = """
       <figure class="map \(scale)">
       <figcaption><strong>\(title)</strong> <span>\(subtitle)</span></figcaption>
       <div class="scroll"><table>
-      <thead><tr><th scope="col">layer</th>\(heads.map { "<th scope=\"col\" title=\"\($0)\"><span>\($0)</span></th>" }.joined())</tr></thead>
+      <thead><tr><th scope="col">layer</th>\(heads.map { "<th scope=\"col\" title=\"\($0.title)\"><span>\($0.text)</span></th>" }.joined())</tr></thead>
       <tbody>
 
       """

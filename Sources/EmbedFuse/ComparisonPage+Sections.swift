@@ -10,7 +10,9 @@ extension ComparisonPage {
       <tbody>
 
       """
-    for (label, movement) in zip(labels, comparison.total.models) {
+    for (place, movement) in comparison.total.models.enumerated() {
+      let mark = heads == labels ? "" : "<strong>\(heads[place])</strong>&ensp;"
+      let label = mark + labels[place]
       guard let movement else {
         text +=
           "<tr><th scope=\"row\">\(label)</th><td class=\"n\" colspan=\"6\">nothing to compare</td></tr>\n"
@@ -42,7 +44,7 @@ extension ComparisonPage {
       <figure class="rows">
       <figcaption><strong>\(Self.escaped(table.tensor))</strong> <span>‖δ‖ of each row</span></figcaption>
       <div class="scroll"><table class="plain sortable">
-      <thead><tr><th scope="col" class="n">row</th>\(hasTokens ? "<th scope=\"col\">token</th>" : "")<th scope="col" class="n">‖θ₀‖</th>\(heads())</tr></thead>
+      <thead><tr><th scope="col" class="n">row</th>\(hasTokens ? "<th scope=\"col\">token</th>" : "")<th scope="col" class="n">‖θ₀‖</th>\(columnHeads())</tr></thead>
       <tbody>
 
       """
@@ -71,7 +73,7 @@ extension ComparisonPage {
       text += """
         <details><summary><span class="name">\(Self.escaped(layer.name))</span> <span>\(tensors.count) \(tensors.count == 1 ? "tensor" : "tensors"), \(FigureText.count(layer.elements)) elements</span></summary>
         <div class="scroll"><table class="plain sortable">
-        <thead><tr><th scope="col">tensor</th><th scope="col">shape</th>\(heads("‖δ‖/‖θ₀‖"))\(heads("greatest"))\(heads("unmoved"))\(pairs.isEmpty ? "" : "<th scope=\"col\" class=\"n\">least cosine</th><th scope=\"col\" class=\"n\">conflicts</th>")</tr></thead>
+        <thead><tr><th scope="col">tensor</th><th scope="col">shape</th>\(columnHeads("‖δ‖/‖θ₀‖"))\(columnHeads("greatest"))\(columnHeads("unmoved"))\(pairs.isEmpty ? "" : "<th scope=\"col\" class=\"n\">least cosine</th><th scope=\"col\" class=\"n\">conflicts</th>")</tr></thead>
         <tbody>
 
         """
@@ -150,9 +152,9 @@ extension ComparisonPage {
   }
 
   /// A column head for each model.
-  private func heads(_ what: String? = nil) -> String {
-    labels.map { label in
-      "<th scope=\"col\" class=\"n\" title=\"\(label)\"><span>\(label)</span>\(what.map { "<small>\($0)</small>" } ?? "")</th>"
+  private func columnHeads(_ what: String? = nil) -> String {
+    zip(heads, labels).map { head, label in
+      "<th scope=\"col\" class=\"n\" title=\"\(label)\"><span>\(head)</span>\(what.map { "<small>\($0)</small>" } ?? "")</th>"
     }.joined()
   }
 }

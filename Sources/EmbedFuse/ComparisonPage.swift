@@ -5,11 +5,14 @@ import TensorCore
 public struct ComparisonPage: Sendable {
   let comparison: ModelComparison
   let labels: [String]
+  /// What stands above columns: the labels if they are short, else letters, which the table of models explains.
+  let heads: [String]
 
   /// The page of a comparison.
   public init(_ comparison: ModelComparison) {
     self.comparison = comparison
     labels = comparison.labels.map(Self.escaped)
+    heads = labels.allSatisfy { $0.count <= 8 } ? labels : comparison.marks
   }
 
   /// The page.

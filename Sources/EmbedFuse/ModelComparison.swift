@@ -129,6 +129,12 @@ extension ModelComparison {
     models.indices.flatMap { first in (first + 1..<models.count).map { (first, $0) } }
   }
 
+  /// A letter for each model, a number beyond 26 models: for narrow columns.
+  public var marks: [String] {
+    let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ".map(String.init)
+    return models.indices.map { models.count <= letters.count ? letters[$0] : String($0 + 1) }
+  }
+
   /// A short name for each model: as many components from the end of its path as tell it apart.
   public var labels: [String] {
     let paths = models.map { $0.split(separator: "/").map(String.init) }

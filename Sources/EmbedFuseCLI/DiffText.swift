@@ -4,14 +4,12 @@ import EmbedFuse
 struct DiffText {
   private let comparison: ModelComparison
   private let listsTensors: Bool
-  /// A letter, or a number, for each model: columns are narrow.
   private let marks: [String]
 
   init(_ comparison: ModelComparison, listsTensors: Bool) {
     self.comparison = comparison
     self.listsTensors = listsTensors
-    let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ".map(String.init)
-    marks = comparison.models.indices.map { $0 < letters.count ? letters[$0] : String($0 + 1) }
+    marks = comparison.marks
   }
 
   /// Writes it to standard output, notes to standard error.

@@ -55,8 +55,7 @@ public struct DeltaComparison: FusionMethod {
   /// The sums of the tensor as they are; of a table's rows those that moved most, as `ListedRow` reads them.
   public func conclude(stage: Int, results: [Double], in tensor: TensorContext, known: Known) -> [Double] {
     guard stage == 1, let count = tensor.parameters["listed_rows"]?.first else { return results }
-    return ListedRow.rows(results, modelCount: tensor.modelCount).sorted(by: ListedRow.comesFirst)
-      .prefix(Int(count)).flatMap(\.numbers)
+    return ListedRow.first(Int(count), of: results, modelCount: tensor.modelCount).flatMap(\.numbers)
   }
 
   /// Writes the base's values.

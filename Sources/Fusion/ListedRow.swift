@@ -7,10 +7,15 @@ public struct ListedRow: Sendable, Hashable {
   /// Σδ_k² over the row, by model.
   public let squares: [Double]
 
-  /// All rows, from the delta sums of each.
-  static func rows(_ results: [Double], modelCount: Int) -> [ListedRow] {
+  /// Of all rows, given by the delta sums of each, those that any model moved most: so the order of models doesn't
+  /// matter. Of equal ones the lowest index comes first.
+  static func first(_ limit: Int, of results: [Double], modelCount: Int) -> [ListedRow] {
     let width = 2 * modelCount + 1
-    return (0..<results.count / width).map { row in
+    let moves = (0..<results.count / width).map { row in
+      (0..<modelCount).reduce(0) { max($0, results[row * width + 2 * $1 + 1]) }
+    }
+    let order = moves.indices.sorted { moves[$0] != moves[$1] ? moves[$0] > moves[$1] : $0 < $1 }
+    return order.prefix(limit).map { row in
       let sums = DeltaSums(
         Array(results[row * width..<(row + 1) * width]), modelCount: modelCount, elementCount: 1)
       return ListedRow(index: row, baseSquares: sums.baseSquares, squares: sums.squares)
@@ -29,10 +34,4 @@ public struct ListedRow: Sendable, Hashable {
   }
 
   var numbers: [Double] { [Double(index), baseSquares] + squares }
-
-  /// By what any model moved it most, so that the order of models doesn't matter; of equal ones the lowest index first.
-  static func comesFirst(_ a: ListedRow, _ b: ListedRow) -> Bool {
-    let (first, second) = (a.squares.max() ?? 0, b.squares.max() ?? 0)
-    return first != second ? first > second : a.index < b.index
-  }
 }
