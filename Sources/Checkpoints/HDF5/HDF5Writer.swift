@@ -47,7 +47,6 @@ public final class HDF5Writer: CheckpointWriter {
       throw EmbedFuseError(
         .usage,
         "\(base.recordedPath.printable) has no tensor of the name, element type and shape of one to be written",
-        path: path,
         remedy: "store it relative to the checkpoint that it was made from, in the same element type")
     }
     firstChunks = layouts.reduce(into: [0]) { $0.append($0.last! + $1.count) }
