@@ -100,7 +100,16 @@ def main():
         contestants = {"embedfuse": ([arguments.embedfuse, "merge", path, "-o", ours, "--no-sync", "-q"], ours)}
         if has_mergekit and METHODS[name][4]:
             contestants["mergekit"] = ([mergekit, path, out / "theirs"], out / "theirs")
-        print(row(name, race(contestants, arguments.rounds, warms_up=False)), flush=True)
+        try:
+            runs = race(contestants, arguments.rounds, warms_up=False)
+        except SystemExit as failure:
+            # Some of mergekit's methods give up on tensors that are all zero.
+            if "mergekit" not in contestants:
+                raise
+            print(f"{name}: mergekit {failure}", file=sys.stderr)
+            del contestants["mergekit"]
+            runs = race(contestants, arguments.rounds, warms_up=False)
+        print(row(name, runs), flush=True)
     shutil.rmtree(out)
     if not has_mergekit:
         print("\nmergekit is left out: " + ("--quick." if arguments.quick else "no mergekit-pytorch beside this Python."))

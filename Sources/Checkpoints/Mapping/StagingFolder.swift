@@ -61,7 +61,14 @@ final class StagingFolder: Sendable {
   /// Gives the lock back and leaves the folder to a run that continues this one.
   func keep() {
     let descriptor = lock.exchange(-1, ordering: .relaxed)
-    if descriptor >= 0 { close(descriptor) }
+    if descriptor >= 0 { Self.unlock(descriptor) }
+  }
+
+  /// Gives a lock back and closes its file. Closing alone would leave it to a child process that was started meanwhile
+  /// and hasn't closed what it inherited.
+  private static func unlock(_ descriptor: Int32) {
+    flock(descriptor, LOCK_UN)
+    close(descriptor)
   }
 
   /// Says that the old output isn't needed any more, so that it is never brought back half removed.
@@ -80,7 +87,7 @@ final class StagingFolder: Sendable {
     }
     for name in ["new", "finished", "discarded"] { FileTree.remove(FilePath.join(folder, name)) }
     // NFS keeps a name for a file that is open, so the lock goes last.
-    close(lock)
+    unlock(lock)
     if FilePath.kind(of: old) == nil || FilePath.kind(of: target) != nil { FileTree.remove(folder) }
   }
 
@@ -131,10 +138,10 @@ extension StagingFolder {
       let isHeld = flock(lock, LOCK_EX | LOCK_NB) == 0 && FilePath.kind(of: FilePath.join(path, "new")) != nil
       let value = isHeld ? worth(records(in: path)) : 0
       guard value > best?.worth ?? 0 else {
-        close(lock)
+        unlock(lock)
         continue
       }
-      if let best { close(best.lock) }
+      if let best { unlock(best.lock) }
       best = (path, lock, value)
     }
     guard let best else { return nil }
