@@ -29,6 +29,13 @@ campaigns: build ## Kill runs at random moments, and run under some 70 kinds of 
 	Scripts/campaigns/kill $(RELEASE)
 	Scripts/campaigns/faults $(RELEASE)
 
+sanitize: setup ## Run the tests under AddressSanitizer and ThreadSanitizer, undefined behaviour trapped (half an hour)
+	Scripts/sanitize address
+	Scripts/sanitize thread
+
+coverage: setup ## Tell which lines the tests run; fails below the floors [FLAGS=--missed]
+	Scripts/coverage $(FLAGS)
+
 lint: ## Check format, imports and house rules
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift Benchmarks/Sources Benchmarks/Package.swift
 	clang -fsyntax-only -Wall -Wextra -Werror -I Sources/CKernels/include Tests/CKernelsDigests/digests.c
