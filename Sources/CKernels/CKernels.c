@@ -19,11 +19,25 @@ enum { STRIDE = STRIP + CK_LANES };
 // masks of all or no bits.
 typedef double vector __attribute__((vector_size(8 * CK_LANES)));
 typedef int64_t mask __attribute__((vector_size(8 * CK_LANES)));
+typedef uint64_t longs __attribute__((vector_size(8 * CK_LANES)));
+// The bits of as many elements stored in 32 and in 16 bits.
+typedef float floats __attribute__((vector_size(4 * CK_LANES)));
+typedef uint32_t words __attribute__((vector_size(4 * CK_LANES)));
+typedef uint16_t halves __attribute__((vector_size(2 * CK_LANES)));
+typedef int16_t signed_halves __attribute__((vector_size(2 * CK_LANES)));
 #define LOAD(p) ({ vector v_; memcpy(&v_, (p), sizeof v_); v_; })
 #define STORE(v, p) do { const vector v_ = (v); memcpy((p), &v_, sizeof v_); } while (0)
 #define SELECT(m, a, b) ((vector)(((mask)(a) & (m)) | ((mask)(b) & ~(m))))
 
+#define LANES_FUNCTION static inline __attribute__((always_inline))
+
 static size_t width_of(ck_type type) { return type == CK_F64 ? 8 : type == CK_F32 ? 4 : type <= CK_BF16 ? 2 : 1; }
+
+// The reciprocal of a power of two, which is exact; else 0.
+static double exact_reciprocal(double divisor) {
+  int exponent;
+  return frexp(divisor, &exponent) == 0.5 ? 1 / divisor : 0;
+}
 
 // log2 and exp2 from their series: libm's pow may differ in the last bit between processors, since it picks
 // variants with fused multiply-adds.
@@ -118,7 +132,8 @@ static inline uint64_t random_bits(uint64_t key, uint64_t place) {
 #include "Loops.inc"
 #undef NAME
 #pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))), apply_to = function)
+// Without the second attribute a vector of eight elements would be split into two.
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v4"), min_vector_width(512))), apply_to = function)
 #define NAME(f) f##_v4
 #include "Loops.inc"
 #undef NAME
