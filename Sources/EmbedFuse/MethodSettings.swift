@@ -27,7 +27,8 @@ public struct MethodSettings: Sendable {
       let parameter = try parameter(named: name)
       try Self.check(values[name]!, of: parameter)
       guard self.values.updateValue(values[name]!, forKey: parameter.name) == nil else {
-        throw EmbedFuseError(.usage, "the parameter \(parameter.name) is given twice")
+        throw EmbedFuseError(
+          .usage, "the parameter \(parameter.name) is given twice", remedy: "give it in one spelling")
       }
     }
     _ = try method()
@@ -119,16 +120,20 @@ public struct MethodSettings: Sendable {
     for rule in value.rules {
       for point in rule.points where parameter.number(for: point) == nil {
         throw EmbedFuseError(
-          .usage, "\(parameter.name) is '\(point.printable)'; it must be \(parameter.expectation)")
+          .usage, "\(parameter.name) is '\(point.printable)'; it must be \(parameter.expectation)",
+          remedy: "\(parameter.name) is: \(parameter.summary)")
       }
       if case .regex(let pattern) = rule.pattern, (try? Regex(pattern)) == nil {
-        throw EmbedFuseError(.usage, "'\(pattern.printable)' is no regular expression")
+        throw EmbedFuseError(
+          .usage, "'\(pattern.printable)' is no regular expression",
+          remedy: "close its brackets, and put a backslash before what is meant literally")
       }
     }
     if parameter.scope == .method && value.constant == nil {
       throw EmbedFuseError(
         .usage,
-        "\(parameter.name) shapes the passes over the whole model; it can't differ from tensor to tensor")
+        "\(parameter.name) shapes the passes over the whole model; it can't differ from tensor to tensor",
+        remedy: "give it one value")
     }
   }
 

@@ -29,7 +29,7 @@ public struct RecipeFile: Sendable {
   /// Reads a recipe file.
   ///
   /// - Parameters:
-  ///   - path: the file; `-` isn't special.
+  ///   - path: the file.
   ///   - lenient: true to warn of unknown keys instead of refusing them.
   ///   - followsMergekit: true for mergekit's results where these are fragile; nil where the recipe is written as
   ///     mergekit's are, with `merge_method`.
@@ -40,7 +40,8 @@ public struct RecipeFile: Sendable {
   ) throws(EmbedFuseError) {
     let file = try InputFile(path)
     guard file.byteCount <= 16 << 20 else {
-      throw EmbedFuseError(.badData, "is too large for a recipe", path: path)
+      throw EmbedFuseError(
+        .badData, "is too large for a recipe", path: path, remedy: "name a recipe, which is a short text")
     }
     let bytes = try file.bytes(0..<file.byteCount)
     guard let text = String(validating: bytes, as: UTF8.self) else {
@@ -72,7 +73,8 @@ public struct RecipeFile: Sendable {
         }
         guard !steps.contains(where: { $0.name == name }) else {
           throw EmbedFuseError(
-            .badData, "line \(document.line): there are two steps named '\(name.printable)'", path: path)
+            .badData, "line \(document.line): there are two steps named '\(name.printable)'", path: path,
+            remedy: "give each a name of its own")
         }
         steps.append(Recipe.Step(name: name, recipe: found[0].recipe))
       } else {

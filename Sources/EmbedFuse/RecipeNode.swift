@@ -38,12 +38,33 @@ struct RecipeNode: Sendable {
       let parser = try Parser(yaml: text, resolver: .basic)
       while let document = try parser.nextRoot() { documents.append(document) }
     } catch {
-      throw EmbedFuseError(.badData, "is no YAML: \(String(describing: error).printable)", path: path)
+      throw invalid(error, path: path)
     }
     var left = limits.nodes
     var result: [RecipeNode] = []
     for document in documents { result.append(try RecipeNode(document, path: path, left: &left)) }
     return result
+  }
+
+  /// What the reader of YAML found wrong, and where.
+  private static func invalid(_ error: any Error, path: String) -> EmbedFuseError {
+    switch error as? YamlError {
+    case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
+      .composer(let context, let problem, let mark, _):
+      let begun = context.map { " (\($0.text), from line \($0.mark.line))" } ?? ""
+      return EmbedFuseError(
+        .badData, "line \(mark.line), column \(mark.column): is no YAML: \(problem)\(begun)", path: path,
+        remedy: "indent with spaces, never tabs, what belongs together alike; close brackets and quotes")
+    case .duplicatedKeysInMapping(let keys, let context):
+      return EmbedFuseError(
+        .badData,
+        "line \(context.mark.line): the map that starts here has the key '\(keys[0].printable)' twice",
+        path: path, remedy: "keep one of the two")
+    default:
+      return EmbedFuseError(
+        .badData, "is no YAML: \(String(describing: error).printable)", path: path,
+        remedy: "save the recipe as UTF-8, without control characters")
+    }
   }
 
   /// How deep brackets and list marks nest, from above.
@@ -92,13 +113,17 @@ struct RecipeNode: Sendable {
       var entries: [(key: String, line: Int, value: RecipeNode)] = []
       for (key, value) in mapping {
         guard let name = key.scalar?.string else {
-          throw EmbedFuseError(.badData, "line \(key.mark?.line ?? line): a key must be a word", path: path)
+          throw EmbedFuseError(
+            .badData, "line \(key.mark?.line ?? line): a key must be a word", path: path,
+            remedy: "write 'key: value', the key without brackets")
         }
         entries.append((name, key.mark?.line ?? line, try RecipeNode(value, path: path, left: &left)))
       }
       kind = .map(try Self.merged(entries, path: path))
     case .alias:
-      throw EmbedFuseError(.badData, "line \(line): an alias stands for nothing", path: path)
+      throw EmbedFuseError(
+        .badData, "line \(line): an alias stands for nothing", path: path,
+        remedy: "mark what it stands for with &NAME before it")
     }
   }
 
@@ -112,7 +137,9 @@ struct RecipeNode: Sendable {
     for (_, line, value) in entries.filter({ $0.key == "<<" }) {
       for map in value.items ?? [value] {
         guard let own = map.entries else {
-          throw EmbedFuseError(.badData, "line \(line): << must name a map, or a list of maps", path: path)
+          throw EmbedFuseError(
+            .badData, "line \(line): << must name a map, or a list of maps", path: path,
+            remedy: "mark the map with &NAME, and write <<: *NAME")
         }
         for entry in own where names.insert(entry.key).inserted { result.append(entry) }
       }

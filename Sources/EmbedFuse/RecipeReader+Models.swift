@@ -83,10 +83,7 @@ extension RecipeReader {
   mutating func read(
     models: (line: Int, value: RecipeNode), of type: any FusionMethod.Type, into draft: inout RecipeDraft
   ) throws(EmbedFuseError) {
-    guard let items = models.value.items, !items.isEmpty else {
-      throw error(models.line, "models must be a list of paths")
-    }
-    for item in items {
+    for item in try items(of: models, "models") {
       let (path, parameters, layers) = try model(item, of: type)
       guard layers == nil else {
         throw error(
@@ -103,10 +100,7 @@ extension RecipeReader {
   mutating func read(
     slices: (line: Int, value: RecipeNode), of type: any FusionMethod.Type, into draft: inout RecipeDraft
   ) throws(EmbedFuseError) {
-    guard let items = slices.value.items, !items.isEmpty else {
-      throw error(slices.line, "slices must be a list")
-    }
-    for item in items {
+    for item in try items(of: slices, "slices") {
       let entries = try entries(of: item, keys: Self.sliceKeys, what: "a slice")
       if let base = entries["base_model"], let path = try text(base, "the base"), path != draft.base {
         if draft.base == nil, draft.models.isEmpty {
@@ -116,12 +110,14 @@ extension RecipeReader {
             base.line, "a base for one slice alone is not supported", remedy: "name one base for all")
         }
       }
-      guard let sources = entries["sources"]?.value.items, !sources.isEmpty else {
-        throw error(item.line, "a slice must list its sources")
+      guard let sources = entries["sources"] else {
+        throw error(
+          item.line, "a slice must list its sources",
+          remedy: "add 'sources: [{model: A, layer_range: [0, 12]}]'")
       }
       var slice = Recipe.Slice(
         sources: [], parameters: try parameters(entries["parameters"], of: type, within: [.model, .tensor]))
-      for source in sources {
+      for source in try items(of: sources, "sources") {
         let (path, parameters, layers) = try model(source, of: type)
         guard let layers else {
           throw error(source.line, "a source must say its layers", remedy: "add 'layer_range: [0, 12]'")
@@ -139,16 +135,17 @@ extension RecipeReader {
   ) throws(EmbedFuseError) -> (path: String, parameters: [String: TensorValue], layers: Range<Int>?) {
     if let text = node.text { return (try reference(text, line: node.line), [:], nil) }
     let names = type.description.parameters.filter { $0.scope == .model }.map(\.name)
-    let entries = try entries(of: node, keys: Self.modelKeys + names, what: "a model")
+    let keys = Self.modelKeys + names.filter { !Self.modelKeys.contains($0) }
+    let entries = try entries(of: node, keys: keys, what: "a model")
     guard let model = entries["model"] else {
-      throw error(node.line, "a model must have a path under 'model'")
+      throw error(node.line, "a model must have a path under 'model'", remedy: "add 'model: PATH'")
     }
     let path = try path(ofReference: model)
     var parameters = try parameters(entries["parameters"], of: type, within: [.model])
     for name in Set(names + ["weight"]).sorted() {
       guard let entry = entries[name] else { continue }
       guard parameters[name] == nil else {
-        throw error(entry.line, "'\(name)' is given twice for this model")
+        throw error(entry.line, "'\(name)' is given twice for this model", remedy: "give it once")
       }
       for (key, value) in try self.parameters([(name, entry.line, entry.value)], of: type) {
         parameters[key] = value
@@ -185,13 +182,17 @@ extension RecipeReader {
           try self.entries(of: inner.value, keys: ["path", "revision"], what: "a model's path"))
       }
     }
-    guard var result else { throw error(model.line, "a model must have a path") }
+    guard var result else {
+      throw error(model.line, "a model must have a path", remedy: "add 'path: PATH'")
+    }
     if let lora = entries["lora"], !lora.value.isNull {
       if let text = lora.value.text {
         result += "+" + text
       } else {
         let inner = try self.entries(of: lora.value, keys: ["path", "revision"], what: "an adapter's path")
-        guard let text = try checked(inner) else { throw error(lora.line, "an adapter must have a path") }
+        guard let text = try checked(inner) else {
+          throw error(lora.line, "an adapter must have a path", remedy: "add 'path: PATH'")
+        }
         result += "+" + text
       }
     }
@@ -206,7 +207,7 @@ extension RecipeReader {
 
   /// A reference as a text: a path, perhaps with `+adapter`; mergekit's `@revision` is refused.
   private func reference(_ text: String, line: Int) throws(EmbedFuseError) -> String {
-    guard !text.isEmpty else { throw error(line, "a path is empty") }
+    guard !text.isEmpty else { throw error(line, "a path is empty", remedy: "name a model") }
     if text.contains("@"), !ModelReference.exists(text) { throw unsupported("@revision", line) }
     return text
   }
@@ -231,7 +232,9 @@ extension RecipeReader {
   ) throws(EmbedFuseError) -> [String: TensorValue] {
     guard let entry, !entry.value.isNull else { return [:] }
     guard let entries = entry.value.entries else {
-      throw error(entry.line, "parameters must be names with values")
+      throw error(
+        entry.line, "parameters must be names with values", remedy: "for example 'parameters: {density: 0.5}'"
+      )
     }
     for (key, line, _) in entries {
       guard let parameter = type.description.parameter(named: key), !scopes.contains(parameter.scope) else {
@@ -302,10 +305,15 @@ extension RecipeReader {
 
   private mutating func rule(_ node: RecipeNode) throws(EmbedFuseError) -> TensorValue.Rule {
     let entries = try entries(of: node, keys: Self.ruleKeys, what: "a rule")
-    guard let value = entries["value"] else { throw error(node.line, "a rule must have a value") }
+    guard let value = entries["value"] else {
+      throw error(
+        node.line, "a rule must have a value", remedy: "for example {filter: attention, value: 0.5}")
+    }
     let points = value.value.text.map { [$0] } ?? (value.value.items ?? []).compactMap(\.text)
     guard !points.isEmpty, points.count == value.value.items?.count ?? 1 else {
-      throw error(value.line, "a rule's value must be one value or a list of them")
+      throw error(
+        value.line, "a rule's value must be one value or a list of them",
+        remedy: "for example 'value: 0.5', or 'value: [0.5, 0.9]' from the first layer to the last")
     }
     var patterns: [NamePattern] = []
     if let text = try text(entries["filter"], "a filter") { patterns.append(.contains(text)) }

@@ -13,11 +13,8 @@ extension RecipeReader {
     if let output = entries["output"] {
       throw error(output.line, "the recipe has both 'output' and 'outputs'", remedy: "keep one of the two")
     }
-    guard let items = outputs.value.items, !items.isEmpty else {
-      throw error(outputs.line, "outputs must be a list")
-    }
     var result: [RecipeFile.Output] = []
-    for item in items {
+    for item in try items(of: outputs, "outputs") {
       for output in try variants(item, recipe: recipe, shared: shared) {
         guard !result.contains(where: { $0.path == output.path }) else {
           throw error(
@@ -36,7 +33,7 @@ extension RecipeReader {
   ) throws(EmbedFuseError) -> [RecipeFile.Output] {
     let entries = try entries(of: item, keys: Self.outputKeys, what: "an output")
     guard let path = try text(entries["path"], "a path") else {
-      throw error(item.line, "an output must have a path")
+      throw error(item.line, "an output must have a path", remedy: "add 'path: PATH'")
     }
     guard entries["models"] == nil else {
       throw error(
@@ -46,15 +43,22 @@ extension RecipeReader {
     var points: [[(key: String, value: String)]] = [[]]
     if let grid = entries["grid"] {
       guard let axes = grid.value.entries, !axes.isEmpty else {
-        throw error(grid.line, "a grid must be keys with lists of values")
+        throw error(
+          grid.line, "a grid must be keys with lists of values",
+          remedy: "for example 'grid: {lambda: [0.5, 1.0]}'")
       }
       for (key, line, values) in axes {
         let texts = (values.items ?? []).compactMap(\.text)
         guard !texts.isEmpty, texts.count == values.items?.count else {
-          throw error(line, "'\(key.printable)' must be a list of values")
+          throw error(
+            line, "'\(key.printable)' of a grid must be a list of values",
+            remedy: "for example '\(key.printable): [0.5, 1.0]'")
         }
         points = points.flatMap { point in texts.map { point + [(key, $0)] } }
-        guard points.count <= 10_000 else { throw error(line, "the grid has more than 10,000 points") }
+        guard points.count <= 10_000 else {
+          throw error(
+            line, "the grid has more than 10,000 points", remedy: "give fewer values, or fewer keys")
+        }
       }
     }
     var result: [RecipeFile.Output] = []
@@ -101,13 +105,18 @@ extension RecipeReader {
       for (key, value) in try self.parameters(entries["parameters"], of: type) { parameters[key] = value }
       for (key, value) in values {
         guard let parameter = type.description.parameter(named: key) else {
-          throw error(line, "\(type.description.name) has no parameter '\(key.printable)', a key of the grid")
+          throw error(
+            line, "\(type.description.name) has no parameter '\(key.printable)', a key of the grid",
+            remedy: "its parameters are: \(type.description.parameters.map(\.name).joined(separator: ", "))")
         }
         parameters[parameter.name] = TensorValue(value)
       }
       var seed = recipe.method.seed
       if let seedText {
-        guard let number = UInt64(seedText) else { throw error(line, "seed must be a whole number") }
+        guard let number = UInt64(seedText) else {
+          throw error(
+            line, "seed is '\(seedText.printable)', but must be a whole number", remedy: "give 0 or more")
+        }
         seed = self.seed ?? number
       }
       if baseIsIngredient && type.description.mergeSpace != .weights {

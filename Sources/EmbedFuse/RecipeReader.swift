@@ -51,7 +51,7 @@ struct RecipeReader {
   // MARK: Messages
 
   /// An error at a line.
-  func error(_ line: Int, _ problem: String, remedy: String? = nil) -> EmbedFuseError {
+  func error(_ line: Int, _ problem: String, remedy: String?) -> EmbedFuseError {
     EmbedFuseError(.badData, "line \(line): \(problem)", path: path, remedy: remedy)
   }
 
@@ -59,18 +59,28 @@ struct RecipeReader {
   mutating func entries(
     of node: RecipeNode, keys: [String], what: String
   ) throws(EmbedFuseError) -> [String: (line: Int, value: RecipeNode)] {
-    guard let entries = node.entries else { throw error(node.line, "\(what) must be keys with values") }
+    guard let entries = node.entries else {
+      throw error(
+        node.line, "\(what) must be keys with values", remedy: "write lines of the form 'key: value'")
+    }
     var result: [String: (line: Int, value: RecipeNode)] = [:]
     for (key, line, value) in entries {
       guard keys.contains(key) else {
-        if let reason = Self.refused[key] { throw error(line, "'\(key)' is not supported: \(reason)") }
+        if let reason = Self.refused[key] {
+          throw error(
+            line, "'\(key)' is not supported: \(reason)", remedy: "leave it out, or use mergekit for it")
+        }
         let nearest = Suggestion.nearest(to: key, among: keys)
         let problem = "\(what) has no key '\(key.printable)'"
         guard isLenient else {
+          let isParameter = FusionMethods.all.contains { $0.description.parameter(named: key) != nil }
           throw error(
             line, problem,
-            remedy: nearest.map { "did you mean '\($0)'?" }
-              ?? "its keys are: \(keys.joined(separator: ", ")); --lenient ignores others, as mergekit does")
+            remedy: isParameter && keys.contains("parameters")
+              ? "it is a parameter of methods: write it under 'parameters:'"
+              : nearest.map { "did you mean '\($0)'?" }
+                ?? "its keys are: \(keys.joined(separator: ", ")); --lenient ignores others, as mergekit does"
+          )
         }
         warnings.append(
           "\(path.printable), line \(line): \(problem), which is ignored"
@@ -85,8 +95,22 @@ struct RecipeReader {
   /// The text under a key.
   func text(_ entry: (line: Int, value: RecipeNode)?, _ what: String) throws(EmbedFuseError) -> String? {
     guard let entry, !entry.value.isNull else { return nil }
-    guard let text = entry.value.text else { throw error(entry.line, "\(what) must be a text") }
+    guard let text = entry.value.text else {
+      throw error(entry.line, "\(what) must be a text", remedy: "give one value, no list and no map")
+    }
     return text
+  }
+
+  /// The items of a list, at least one.
+  func items(
+    of entry: (line: Int, value: RecipeNode), _ what: String
+  ) throws(EmbedFuseError) -> [RecipeNode] {
+    guard let items = entry.value.items, !items.isEmpty else {
+      throw error(
+        entry.line, "\(what) must be a list",
+        remedy: "begin each item with '- ', one below the other, or write [A, B]")
+    }
+    return items
   }
 
   /// Of two spellings of a key the one that is given.
@@ -173,7 +197,8 @@ struct RecipeReader {
 
   private func method(_ name: String, line: Int) throws(EmbedFuseError) -> any FusionMethod.Type {
     if name.hasPrefix("moe") {
-      throw error(line, "'\(name.printable)': mixtures of experts are not made here")
+      throw error(
+        line, "'\(name.printable)': mixtures of experts are not made here", remedy: "use mergekit for them")
     }
     do { return try MethodSettings.method(named: name) } catch {
       throw self.error(line, error.problem, remedy: error.remedy)
@@ -197,7 +222,9 @@ struct RecipeReader {
     parameters: inout [String: TensorValue], type: any FusionMethod.Type
   ) throws(EmbedFuseError) {
     guard let found = modules.value.entries, !found.isEmpty else {
-      throw error(modules.line, "modules must be names with their slices or models")
+      throw error(
+        modules.line, "modules must be names with their slices or models",
+        remedy: "for example 'modules: {transformer: {models: [A, B]}}'")
     }
     guard found.count == 1 else {
       throw error(
@@ -220,10 +247,11 @@ struct RecipeReader {
     _ entry: (line: Int, value: RecipeNode)?, _ what: String
   ) throws(EmbedFuseError) -> [String] {
     guard let entry, !entry.value.isNull else { return [] }
-    guard let items = entry.value.items else { throw error(entry.line, "\(what) must be a list of paths") }
     var result: [String] = []
-    for item in items {
-      guard let text = item.text else { throw error(item.line, "\(what) must be a list of paths") }
+    for item in try items(of: entry, what) {
+      guard let text = item.text else {
+        throw error(item.line, "\(what) must be a list of paths", remedy: "give each as one path")
+      }
       result.append(text)
     }
     return result
@@ -243,7 +271,8 @@ struct RecipeReader {
   ) throws(EmbedFuseError) -> UInt64? {
     guard let text = try text(entry, what) else { return nil }
     guard let number = UInt64(text) else {
-      throw error(entry!.line, "\(what) is '\(text.printable)'; it must be a whole number, 0 or more")
+      throw error(
+        entry!.line, "\(what) is '\(text.printable)', but must be a whole number", remedy: "give 0 or more")
     }
     return number
   }
@@ -253,7 +282,7 @@ struct RecipeReader {
   ) throws(EmbedFuseError) -> Bool {
     guard let text = try text(entry, what) else { return false }
     guard let flag = Bool(text) else {
-      throw error(entry!.line, "\(what) is '\(text.printable)'; it must be true or false")
+      throw error(entry!.line, "\(what) is '\(text.printable)'", remedy: "use true or false")
     }
     return flag
   }

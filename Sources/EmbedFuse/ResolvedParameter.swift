@@ -95,7 +95,8 @@ struct ParameterResolver {
     let numbers = rule.points.compactMap { parameter.number(for: $0) }
     guard numbers.count == rule.points.count else {
       throw EmbedFuseError(
-        .usage, "\(parameter.name) must be \(parameter.expectation)", tensor: names[0])
+        .usage, "\(parameter.name) must be \(parameter.expectation)", tensor: names[0],
+        remedy: "\(parameter.name) is: \(parameter.summary)")
     }
     guard numbers.count > 1 else { return (numbers[0], parameter.canonical(rule.points[0]), origin) }
     let place = depth * Double(numbers.count - 1)
