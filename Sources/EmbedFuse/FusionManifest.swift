@@ -151,7 +151,9 @@ extension FusionManifest {
         remedy: Self.remedy)
     }
     guard json["embedfuse"] != nil, let version = json["manifest"]?.intValue else {
-      throw EmbedFuseError(.badData, "is no manifest of a fusion, or a damaged one", path: path)
+      throw EmbedFuseError(
+        .badData, "is no manifest of a fusion, or a damaged one", path: path,
+        remedy: "name what embedfuse merge has written, or its embedfuse.json")
     }
     guard version == Self.version else {
       throw EmbedFuseError(

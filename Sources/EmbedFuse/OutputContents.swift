@@ -116,7 +116,7 @@ extension Publication {
       synchronize: options.synchronize, continuing: worth)
   }
 
-  /// Checks that an output would take the place of no input.
+  /// Checks that an output would take the place of no input, and stand in none.
   ///
   /// - Throws: `EmbedFuseError` (cannot create).
   static func check(_ path: String, keeps inputs: [ModelSource]) throws(EmbedFuseError) {
@@ -128,6 +128,12 @@ extension Publication {
       throw EmbedFuseError(
         .cannotCreate, "the output is one of the inputs, or holds it (\(input.path.printable))", path: path,
         remedy: "inputs are never changed: choose another name for the output")
+    }
+    // It would travel along with that input the next time.
+    if let input = inputs.first(where: { FilePath.isWithin(FilePath.folder(of: path), $0.path) }) {
+      throw EmbedFuseError(
+        .cannotCreate, "the output would stand in the input \(input.path.printable)", path: path,
+        remedy: "inputs are never changed: choose a place outside of it")
     }
   }
 }

@@ -126,12 +126,25 @@ public enum OutputKind: String, Sendable {
   /// Endings of files that aren't written: a directory of such a name would be taken for one.
   private static let unwritten = [
     ".bin", ".pt", ".pth", ".ckpt", ".keras", ".npy", ".json", ".onnx", ".msgpack", ".pb", ".zip", ".tar",
-    ".gz",
-    ".yaml", ".yml",
+    ".gz", ".hdf", ".yaml", ".yml",
   ]
 
   /// Checks that a path doesn't ask for a kind of file that can't be written.
   static func check(_ path: String) throws(EmbedFuseError) {
+    guard path != "-", !path.isEmpty else {
+      throw EmbedFuseError(
+        .usage, path.isEmpty ? "the output has no name" : "'-' would be a directory of that name",
+        remedy: "name a file or directory that is to be made; nothing is written to standard output")
+    }
+    let parts = FilePath.name(of: path).split(separator: ".")
+    if parts.count > 1, parts[parts.count - 1].count > 3, OutputKind(path: path) == .directory,
+      let meant = Suggestion.nearest(
+        to: parts[parts.count - 1].lowercased(), among: ["safetensors", "hdf5", "gguf"])
+    {
+      throw EmbedFuseError(
+        .usage, "would be a directory of that name", path: path,
+        remedy: "for a file, end the name in .\(meant)")
+    }
     guard let ending = unwritten.first(where: path.hasSuffix) else { return }
     throw EmbedFuseError(
       .usage, "\(ending) files can't be written", path: path,

@@ -5,13 +5,6 @@ import Testing
 
 /// Every way to go wrong ends in one message that names the place, the right exit code, no output and no leftovers.
 @Suite struct BadInputTests {
-  /// A base of one tensor, and a place for a fine-tune of it.
-  private static func workspace(_ change: (Workspace) throws -> Void) throws -> Workspace {
-    let work = try Workspace()
-    try change(work)
-    return work
-  }
-
   /// Runs a merge that must fail, and checks what every failure has in common.
   @discardableResult
   private func fails(
@@ -101,7 +94,10 @@ import Testing
     let text = try String(contentsOfFile: path, encoding: .utf8)
     try text.replacingOccurrences(of: "\"##l\": 39", with: "\"##z\": 39")
       .write(toFile: path, atomically: true, encoding: .utf8)
-    try fails(work, .badData, saying: "broken: the vocabulary (2 tokens differ, for example '##l')")
+    try fails(
+      work, .badData,
+      saying:
+        "broken: the vocabulary (2 tokens differ): the number of '##l' is none of 40, but 39 of 40 in base")
   }
 
   @Test func anotherPoolingMode() throws {

@@ -22,9 +22,22 @@ extension ChunkDecoder {
   ) throws(EmbedFuseError) {
     var target = Target(count: chunk.count)
     if case .shuffle(let width) = applied[0] { target.width = width }
-    switch applied.last {
-    case .deflate: try inflate(stored, of: file, target, into: &chunk)
-    default: try decompress(stored, of: file, target, into: &chunk)
+    if applied.last == .deflate {
+      let inflater = try sharedInflater()
+      inflater.restart()
+      try place("the deflated data", stored, of: file, &target, into: &chunk) {
+        input, piece throws(EmbedFuseError) in
+        try inflater.advance(input, into: &piece, from: 0)
+      }
+    } else {
+      let header = try file.bytes(stored.prefix(18))
+      try Self.checkContentSize(
+        unsafe ZSTD_getFrameContentSize(header, header.count), expected: target.count)
+      _ = unsafe ZSTD_DCtx_reset(context, ZSTD_reset_session_only)
+      try place("the zstd frame", stored, of: file, &target, into: &chunk) {
+        input, piece throws(EmbedFuseError) in
+        try advance(input, into: &piece)
+      }
     }
   }
 
@@ -61,12 +74,12 @@ extension ChunkDecoder {
     }
   }
 
-  private func inflate(
-    _ stored: Range<Int>, of file: InputFile, _ target: Target, into chunk: inout MutableSpan<UInt8>
+  /// Reads the bytes of a chunk piece by piece, lets `advance` decompress each, and places what it gives.
+  private func place(
+    _ what: String, _ stored: Range<Int>, of file: InputFile, _ target: inout Target,
+    into chunk: inout MutableSpan<UInt8>,
+    _ advance: (Span<UInt8>, inout MutableSpan<UInt8>) throws(EmbedFuseError) -> Step
   ) throws(EmbedFuseError) {
-    var target = target
-    let inflater = try sharedInflater()
-    inflater.restart()
     var piece = [UInt8](repeating: 0, count: Self.pieceBytes)
     var isComplete = false
     try Self.forEachPiece(of: stored, in: file) { input throws(EmbedFuseError) in
@@ -74,7 +87,7 @@ extension ChunkDecoder {
       repeat {
         guard !isComplete else { throw Self.surplus }
         var room = piece.mutableSpan
-        let step = try inflater.advance(input.extracting(taken..<input.count), into: &room, from: 0)
+        let step = try advance(input.extracting(taken..<input.count), &room)
         guard target.done + step.written <= target.count else { throw Self.surplus }
         target.place(piece.span, step.written, into: &chunk)
         taken += step.taken
@@ -84,50 +97,31 @@ extension ChunkDecoder {
     }
     guard isComplete, target.done == target.count else {
       throw EmbedFuseError(
-        .badData, "the deflated data gave \(target.done) bytes, expected the chunk's \(target.count)",
-        remedy: Inflater.remedy)
+        .badData, "\(what) gave \(target.done) bytes, expected the chunk's \(target.count)")
     }
   }
 
   private static var surplus: EmbedFuseError {
-    EmbedFuseError(.badData, "the compressed data goes on after the chunk's end", remedy: Inflater.remedy)
+    EmbedFuseError(.badData, "the compressed data goes on after the chunk's end")
   }
 
-  private func decompress(
-    _ stored: Range<Int>, of file: InputFile, _ target: Target, into chunk: inout MutableSpan<UInt8>
-  ) throws(EmbedFuseError) {
-    var target = target
-    let header = try file.bytes(stored.prefix(18))
-    try Self.checkContentSize(
-      unsafe ZSTD_getFrameContentSize(header, header.count), expected: target.count)
-    _ = unsafe ZSTD_DCtx_reset(context, ZSTD_reset_session_only)
-    var piece = [UInt8](repeating: 0, count: Self.pieceBytes)
-    var isComplete = false
-    try Self.forEachPiece(of: stored, in: file) { input throws(EmbedFuseError) in
-      var taken = 0
-      repeat {
-        guard !isComplete else { throw Self.surplus }
-        let (status, read, written) = unsafe input.withUnsafeBytes { input in
-          unsafe piece.withUnsafeMutableBytes { output in
-            var source = unsafe ZSTD_inBuffer(src: input.baseAddress, size: input.count, pos: taken)
-            var result = unsafe ZSTD_outBuffer(dst: output.baseAddress, size: output.count, pos: 0)
-            let status = unsafe ZSTD_decompressStream(context, &result, &source)
-            return unsafe (status, source.pos, result.pos)
-          }
-        }
-        guard ZSTD_isError(status) == 0 else { throw Self.damaged(status) }
-        guard target.done + written <= target.count else { throw Self.surplus }
-        target.place(piece.span, written, into: &chunk)
-        isComplete = status == 0
-        if read == taken && written == 0 { break }
-        taken = read
-      } while taken < input.count || !isComplete
+  /// What one call of a decompressor took and gave, and whether that was the end.
+  private typealias Step = (taken: Int, written: Int, isComplete: Bool)
+
+  /// Decompresses as much of a zstd frame as `stored` gives and `piece` takes.
+  private func advance(
+    _ stored: Span<UInt8>, into piece: inout MutableSpan<UInt8>
+  ) throws(EmbedFuseError) -> Step {
+    let (status, taken, written) = unsafe stored.withUnsafeBytes { input in
+      unsafe piece.withUnsafeMutableBytes { output in
+        var source = unsafe ZSTD_inBuffer(src: input.baseAddress, size: input.count, pos: 0)
+        var result = unsafe ZSTD_outBuffer(dst: output.baseAddress, size: output.count, pos: 0)
+        let status = unsafe ZSTD_decompressStream(context, &result, &source)
+        return unsafe (status, source.pos, result.pos)
+      }
     }
-    guard isComplete, target.done == target.count else {
-      throw EmbedFuseError(
-        .badData, "the zstd frame gave \(target.done) bytes, expected the chunk's \(target.count)",
-        remedy: Inflater.remedy)
-    }
+    guard ZSTD_isError(status) == 0 else { throw Self.damaged(status) }
+    return (taken, written, status == 0)
   }
 
   /// Reads a range of a file piece by piece.

@@ -170,7 +170,6 @@ extension ChunkDecoder {
 
   static func damaged(_ status: Int) -> EmbedFuseError {
     EmbedFuseError(
-      .badData, "the zstd frame is damaged: \(unsafe String(cString: ZSTD_getErrorName(status)))",
-      remedy: "the file has changed since it was written; restore it from a copy")
+      .badData, "the zstd frame is damaged: \(unsafe String(cString: ZSTD_getErrorName(status)))")
   }
 }

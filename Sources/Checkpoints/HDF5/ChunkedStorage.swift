@@ -136,7 +136,7 @@ extension ChunkedStorage {
       (error.path, error.tensor) = (shared.file.path, dataset.path)
       if case .listed(let chunks) = places { error.offset = chunks[index]?.offset }
       error.problem = "the chunk at \(corner): \(error.problem)"
-      throw error
+      throw error.advisingNewCopy
     }
   }
 

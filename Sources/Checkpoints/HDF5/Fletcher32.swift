@@ -43,8 +43,7 @@ enum Fletcher32 {
     let early = (expected & 0x00FF_00FF) << 8 | (expected & 0xFF00_FF00) >> 8
     guard found == expected || found == early else {
       throw EmbedFuseError(
-        .badData, "its checksum is \(found), expected \(expected)",
-        remedy: "the file has changed since it was written; restore it from a copy")
+        .badData, "its checksum is \(found), expected \(expected)")
     }
     return count
   }

@@ -20,8 +20,7 @@ extension HDF5Reader {
       let info = try dataset.tensorInfo(in: file.path)
       guard let digest = ContentDigest(delta.digest), let blocks = delta.blockDigests(of: info) else {
         throw EmbedFuseError(
-          .badData, "the digests of its base contradict each other", path: file.path, tensor: info.name,
-          remedy: "the file has changed since it was written; restore it from a copy")
+          .badData, "the digests of its base contradict each other", path: file.path, tensor: info.name)
       }
       tensors.append(DeltaSource.Tensor(info: info, blocks: blocks))
       digests.append((info.name, digest))
@@ -38,7 +37,7 @@ extension HDF5Reader {
     guard let path = directory.delta?["base"], directory.delta?["base_digest"] == whole.description else {
       throw EmbedFuseError(
         .badData, "the digest of its base is missing, or contradicts those of the base's tensors",
-        path: file.path, remedy: "the file has changed since it was written; restore it from a copy")
+        path: file.path)
     }
     return try DeltaSource(
       of: file.path, recordedPath: path, tensors: tensors, digest: whole, options: options)

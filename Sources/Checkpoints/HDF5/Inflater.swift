@@ -30,12 +30,10 @@ import TensorCore
     guard step.isComplete, step.written == target.count, step.taken == stored.count else {
       throw EmbedFuseError(
         .badData,
-        "the deflated data gave \(step.written) bytes of the chunk's \(target.count)\(step.isComplete ? "" : " and goes on")",
-        remedy: Self.remedy)
+        "the deflated data gave \(step.written) bytes of the chunk's \(target.count)\(step.isComplete ? "" : " and goes on")"
+      )
     }
   }
-
-  static let remedy = "the file has changed since it was written; restore it from a copy"
 
   /// Decompresses as much as `stored` gives and `target` takes from `start` on.
   func advance(
@@ -57,7 +55,7 @@ import TensorCore
       }
     }
     guard status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR else {
-      throw EmbedFuseError(.badData, "the deflated data is damaged", remedy: Self.remedy)
+      throw EmbedFuseError(.badData, "the deflated data is damaged")
     }
     return unsafe (
       given - Int(stream.pointee.avail_in), room - Int(stream.pointee.avail_out), status == Z_STREAM_END

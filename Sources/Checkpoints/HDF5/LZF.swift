@@ -37,7 +37,6 @@ enum LZF {
 
   private static var damaged: EmbedFuseError {
     EmbedFuseError(
-      .badData, "the LZF data is damaged",
-      remedy: "the file has changed since it was written; restore it from a copy")
+      .badData, "the LZF data is damaged")
   }
 }

@@ -33,7 +33,8 @@ struct JSONScanner {
   /// The error `problem` at the next byte, or at `offset`.
   func error(_ problem: String, at offset: Int? = nil) -> EmbedFuseError {
     EmbedFuseError(
-      .badData, "invalid JSON: \(problem)", path: path, offset: fileOffset + (offset ?? self.offset))
+      .badData, "invalid JSON: \(problem)", path: path, offset: fileOffset + (offset ?? self.offset),
+      remedy: "the file is damaged, or was edited by hand: download or copy it again")
   }
 
   /// The error for a key that an object has for the second time, at `offset`.

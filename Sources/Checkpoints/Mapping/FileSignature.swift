@@ -9,10 +9,12 @@ struct FileSignature {
 
   /// The signature of a file; nil if it is none that is known, or can't be read.
   init?(of path: String) {
-    guard let file = try? InputFile(path), let head = try? file.bytes(0..<min(file.byteCount, 16)) else {
+    guard let file = try? InputFile(path), let head = try? file.bytes(0..<min(file.byteCount, 64)) else {
       return nil
     }
-    if head.starts(with: [0x89, 0x48, 0x44, 0x46]) {
+    if head.starts(with: "version https://git-lfs.".utf8) {
+      (kind, endings) = ("a pointer of Git LFS in the place of the file", [])
+    } else if head.starts(with: [0x89, 0x48, 0x44, 0x46]) {
       (kind, endings) = ("an HDF5 file", [".h5", ".hdf5"])
     } else if head.starts(with: "GGUF".utf8) {
       (kind, endings) = ("a GGUF file", [".gguf"])
@@ -46,9 +48,20 @@ extension EmbedFuseError {
   func recognizing(_ path: String) -> EmbedFuseError {
     guard [.badData, .missingInput].contains(code), let signature = FileSignature(of: path),
       !signature.endings.contains(where: path.hasSuffix)
-    else { return self }
+    else { return advisingNewCopy }
+    guard let ending = signature.endings.first else {
+      return EmbedFuseError(code, "is \(signature.kind)", path: path, remedy: "fetch it: git lfs pull")
+    }
     return EmbedFuseError(
-      code, "is \(signature.kind) under another name", path: path,
-      remedy: "give it the ending \(signature.endings[0])")
+      code, "is \(signature.kind) under another name", path: path, remedy: "give it the ending \(ending)")
+  }
+
+  /// The error, with what can be done about a damaged file if it is one of which no more is known.
+  var advisingNewCopy: EmbedFuseError {
+    var error = self
+    if code == .badData, remedy == nil {
+      error.remedy = "the file is damaged, or has changed since it was written: download or copy it again"
+    }
+    return error
   }
 }

@@ -25,7 +25,8 @@ public final class InputFile: Sendable {
     self.path = path
     guard !path.utf8.contains(0) else {
       // The system would take the path to end there, and open another file.
-      throw EmbedFuseError(.missingInput, "the path holds a NUL character", path: path)
+      throw EmbedFuseError(
+        .missingInput, "the path holds a NUL character", path: path, remedy: "check the name")
     }
     // O_NONBLOCK keeps a named pipe from holding up the open; it means nothing for a regular file.
     var descriptor: Int32
@@ -33,13 +34,19 @@ public final class InputFile: Sendable {
       descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     } while descriptor < 0 && errno == EINTR
     guard descriptor >= 0 else {
-      throw EmbedFuseError.system(.missingInput, "can't be opened for reading", path: path)
+      guard errno == ENOENT, FilePath.isLink(path) else {
+        throw EmbedFuseError.system(.missingInput, "can't be opened for reading", path: path)
+      }
+      throw EmbedFuseError(
+        .missingInput, "is a symbolic link to something that isn't there", path: path,
+        remedy: "copy the file itself to this place (cp -L), or download it again")
     }
     var info = stat()
     guard unsafe fstat(descriptor, &info) == 0, info.st_mode & S_IFMT == S_IFREG else {
       close(descriptor)
       let kind = info.st_mode & S_IFMT == S_IFDIR ? "a directory" : "a device, a pipe or a socket"
-      throw EmbedFuseError(.missingInput, "is \(kind), but a file is expected", path: path)
+      throw EmbedFuseError(
+        .missingInput, "is \(kind), but a file is expected", path: path, remedy: "name a file")
     }
     self.descriptor = descriptor
     byteCount = Int(info.st_size)

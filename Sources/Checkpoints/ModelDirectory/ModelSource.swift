@@ -137,12 +137,31 @@ extension ModelSource {
       }
       return try openDirectory(path, options: options).countingCaches()
     case .file: return try openFile(path, options: options).countingCaches()
-    case .other: throw EmbedFuseError(.missingInput, "is neither a file nor a directory", path: path)
+    case .other:
+      throw EmbedFuseError(
+        .missingInput, "is neither a file nor a directory", path: path,
+        remedy: "name a model directory or a checkpoint file")
     case nil:
       throw EmbedFuseError(
-        .missingInput, "there is no such file or directory", path: path,
-        remedy: "check the name and where you are")
+        .missingInput,
+        FilePath.isLink(path)
+          ? "is a symbolic link to something that isn't there" : "there is no such file or directory",
+        path: path, remedy: absenceAdvice(for: path))
     }
+  }
+
+  /// What to do where nothing stands at a path, which may be the name of a model elsewhere.
+  private static func absenceAdvice(for path: String) -> String {
+    let advice = "check the name and where you are"
+    if path.hasPrefix("~") { return advice + "; only shells expand '~': write the path out" }
+    // NAME or ORGANISATION/NAME, and no ending of a file.
+    let isRepository =
+      path.wholeMatch(of: /[A-Za-z0-9][\w.-]*(\/[\w.-]+)?/) != nil
+      && path.firstMatch(of: /\.[A-Za-z]\w*$/) == nil
+      && (!path.contains("/") || FilePath.kind(of: FilePath.folder(of: path)) == nil)
+    guard isRepository else { return advice }
+    return advice
+      + "; a model of the Hugging Face hub must be downloaded first: hf download \(path) --local-dir FOLDER"
   }
 
   /// The same with the memory that its files' decoded chunks take.
@@ -220,15 +239,17 @@ extension SentenceModule {
     return try parse(try JSON.parse(bytes.span, duplicateKeys: .lastWins, path: path), path: path)
   }
 
+  private static let remedy = "save the model again with sentence-transformers, or copy the file again"
+
   /// Reads the value of a `modules.json`.
   static func parse(_ json: JSON, path: String) throws(EmbedFuseError) -> [SentenceModule] {
     guard let entries = json.arrayValue, !entries.isEmpty else {
-      throw EmbedFuseError(.badData, "is no list of modules", path: path)
+      throw EmbedFuseError(.badData, "is no list of modules", path: path, remedy: remedy)
     }
     var modules: [SentenceModule] = []
     for entry in entries {
       guard let folder = entry["path"]?.stringValue, let type = entry["type"]?.stringValue else {
-        throw EmbedFuseError(.badData, "lists a module without path or type", path: path)
+        throw EmbedFuseError(.badData, "lists a module without path or type", path: path, remedy: remedy)
       }
       guard folder.isEmpty || FilePath.isWithinFolder(FilePath.trimmed(folder)) else {
         throw EmbedFuseError(
@@ -240,7 +261,8 @@ extension SentenceModule {
         path: folder.isEmpty ? "" : FilePath.trimmed(folder),
         type: String(type.split(separator: ".").last ?? ""))
       guard !modules.contains(where: { $0.path == module.path }) else {
-        throw EmbedFuseError(.badData, "lists two modules at '\(folder.printable)'", path: path)
+        throw EmbedFuseError(
+          .badData, "lists two modules at '\(folder.printable)'", path: path, remedy: remedy)
       }
       modules.append(module)
     }

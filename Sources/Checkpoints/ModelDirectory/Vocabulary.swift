@@ -60,11 +60,12 @@ extension Comparison {
       ours.numbers[$0] != theirs.numbers[$0]
     }
     if let example = different.min() {
-      func place(_ number: Int?) -> String { number.map { "number \($0)" } ?? "absent" }
+      func number(in vocabulary: Vocabulary) -> String {
+        "\(vocabulary.numbers[example].map { String($0) } ?? "none") of \(vocabulary.numbers.count)"
+      }
       report(
-        "the vocabulary (\(different.count) tokens differ, for example '\(example)')",
-        "\(place(ours.numbers[example])) (of \(ours.numbers.count) tokens)",
-        "\(place(theirs.numbers[example])) (of \(theirs.numbers.count) tokens)")
+        "the vocabulary (\(different.count) tokens differ): the number of '\(example)'",
+        number(in: ours), number(in: theirs))
     } else if !ours.merges.isEmpty, !theirs.merges.isEmpty, ours.merges != theirs.merges {
       report(
         "the list of merges", "\(ours.merges.count) merges", "\(theirs.merges.count), or others")

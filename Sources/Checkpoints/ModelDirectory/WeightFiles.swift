@@ -32,7 +32,9 @@ enum WeightFiles {
     guard FilePath.kind(of: folder) == .directory else {
       // Modules without weights, such as Normalize, may have no folder.
       guard required else { return nil }
-      throw EmbedFuseError(.missingInput, "there is no such directory", path: folder)
+      throw EmbedFuseError(
+        .missingInput, "there is no such directory", path: folder,
+        remedy: "download or copy the whole model again")
     }
     let names = try FilePath.names(in: folder)
     let loose = names.filter { $0.hasSuffix(".safetensors") && !$0.hasPrefix("adapter_") }
@@ -70,7 +72,15 @@ enum WeightFiles {
 
   private static func advice(for folder: String) -> String {
     guard let run = TrainingRun(at: folder) else {
-      return "name the directory that holds the model, or a weights file"
+      let advice = "name the directory that holds the model, or a weights file"
+      // The Hugging Face cache keeps a model's versions in `snapshots`.
+      for parent in [folder, FilePath.join(folder, "snapshots")] {
+        let names = (try? FilePath.names(in: parent)) ?? []
+        if let model = names.map({ FilePath.join(parent, $0) }).first(where: holdsModel) {
+          return "\(advice), such as \(model.printable)"
+        }
+      }
+      return advice
     }
     let last = run.checkpoints[run.checkpoints.count - 1].step
     return
