@@ -23,16 +23,18 @@ extension BlockRunner {
       var target = output.mutableSpan
       var known = known
       let width = type.bitWidth / 8
+      // Rows come by the hundred thousand, so that their lanes are taken once.
+      var rowLanes = rowStages.map(\.stage.emptyLanes)
       for piece in TileBuffers.pieces(
         of: 0..<block.range.count,
         length: rowStages.isEmpty ? block.range.count : block.tensor.grid.rowLength)
       {
-        for (index, stage) in rowStages {
-          var lanes = stage.emptyLanes
-          var span = lanes.mutableSpan
+        for (place, (index, stage)) in rowStages.enumerated() {
+          var span = rowLanes[place].mutableSpan
+          for lane in span.indices { span[lane] = 0 }
           found = elements.addDeltaSums(piece, to: &span) || found
           known[index] = method.conclude(
-            stage: index, results: stage.reduce(lanes), in: block.tensor, known: known)
+            stage: index, results: stage.reduce(rowLanes[place]), in: block.tensor, known: known)
         }
         let combination = method.combination(of: block.tensor, hasBase: block.hasBase, known: known)
         var lanes = combination.emptyLanes

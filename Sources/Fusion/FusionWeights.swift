@@ -10,9 +10,15 @@ public enum FusionWeights {
   /// negative with a positive sum.
   public static func of(magnitudes: [Double], priors: [Double], power: Double) -> [Double] {
     // Ratios to the magnitude that dominates, so that no power under- or overflows.
-    let moved = zip(magnitudes, priors).filter { $0.0 > 0 && $0.1 > 0 }.map(\.0)
-    let someRest = zip(magnitudes, priors).contains { $0.0 == 0 && $0.1 > 0 }
-    guard power != 0, let largest = moved.max(), let smallest = moved.min() else { return shares(of: priors) }
+    var (largest, smallest, someRest) = (0.0, Double.infinity, false)
+    for (k, magnitude) in magnitudes.enumerated() where priors[k] > 0 {
+      if magnitude > 0 {
+        (largest, smallest) = (max(largest, magnitude), min(smallest, magnitude))
+      } else {
+        someRest = true
+      }
+    }
+    guard power != 0, largest > 0 else { return shares(of: priors) }
     if power < 0 && someRest {
       return shares(of: zip(magnitudes, priors).map { $0 == 0 ? $1 : 0 })
     }

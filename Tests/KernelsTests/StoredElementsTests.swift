@@ -116,10 +116,9 @@ import Testing
     }
   }
 
-  @Test(arguments: [ElementType.f32, .bf16, .f16, .f64]) func deltaSumsAreThoseOfTheKernel(type: ElementType)
-    async throws
-  {
-    let types = [type, type, .f32, type]
+  @Test(arguments: [ElementType.f32, .bf16, .f16, .f64], [ElementType.f32, .bf16, .f16])
+  func deltaSumsAreThoseOfTheKernel(type: ElementType, other: ElementType) async throws {
+    let types = [type, type, other, type]
     for length in Self.lengths {
       let inputs = Self.inputs(types, length, seed: UInt64(length))
       let layout = TileLayout(stride: length, inputCount: types.count, elements: 0..<length)
@@ -154,23 +153,28 @@ import Testing
       narrow(values.span, to: type, into: &span)
       let plain = [UInt8](repeating: 0, count: bytes.count)
       await onEveryInstructionSet { _ in
-        var lanes = [Double](repeating: 0, count: 3 * laneCount)
-        var laneSpan = lanes.mutableSpan
-        var target = [UInt8](repeating: 0, count: bytes.count)
-        var targetSpan = target.mutableSpan
-        let mean = Combination.mean(coefficients: [1, 1], divisor: 2)
-        var none = [Double]()
-        var noneSpan = none.mutableSpan
-        var counts = RoundingCounts()
-        let found = StoredElements.with([plain, bytes], types: [type, type], count: 300) {
-          [
-            $0.combine(
-              0..<300, by: mean, lanes: &noneSpan, hasBase: false, as: type, into: &targetSpan, at: 0,
-              counts: &counts),
-            $0.addDeltaSums(0..<300, to: &laneSpan),
-          ]
+        for combination in [
+          Combination.mean(coefficients: [1, 1], divisor: 2), .mean(coefficients: [1, 0], divisor: 1),
+          .deltas(weights: [0.5], scale: 1, isMean: false), .deltas(weights: [0], scale: 1, isMean: false),
+          .elementWeighted(scales: [1], priors: [1], power: 1, lambda: 1),
+        ] {
+          var lanes = [Double](repeating: 0, count: 3 * laneCount)
+          var laneSpan = lanes.mutableSpan
+          var sums = [Double](repeating: 0, count: laneCount)
+          var sumSpan = sums.mutableSpan
+          var target = [UInt8](repeating: 0, count: bytes.count)
+          var targetSpan = target.mutableSpan
+          var counts = RoundingCounts()
+          let found = StoredElements.with([plain, bytes], types: [type, type], count: 300) {
+            [
+              $0.combine(
+                0..<300, by: combination, lanes: &sumSpan, hasBase: false, as: type, into: &targetSpan, at: 0,
+                counts: &counts),
+              $0.addDeltaSums(0..<300, to: &laneSpan),
+            ]
+          }
+          #expect(found == [true, true], "\(combination)")
         }
-        #expect(found == [true, true])
       }
     }
   }

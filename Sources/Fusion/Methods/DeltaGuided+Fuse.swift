@@ -28,7 +28,7 @@ extension DeltaGuided {
   func scales(of tensor: TensorContext, known: Known) -> [Double] {
     guard balance != .none, power != 0 else { return tensor.priors.map { _ in 1 } }
     if balance == .model { return knowledge.scales }
-    guard let stage = stage(.tensorMagnitudes, in: tensor) else { return tensor.priors.map { _ in 1 } }
+    guard let stage = stage(.tensorMagnitudes) else { return tensor.priors.map { _ in 1 } }
     return knowledge.tensorScales.isEmpty
       ? Array(known[stage].suffix(tensor.modelCount)) : knowledge.tensorScales[tensor.index]
   }
@@ -36,7 +36,7 @@ extension DeltaGuided {
   /// The weights of the tensor's group, or of the row at hand.
   func weights(of tensor: TensorContext, known: Known) -> [Double] {
     guard power != 0 else { return FusionWeights.shares(of: tensor.priors) }
-    if granularity == .row, let stage = stage(.rowMagnitudes, in: tensor) { return known[stage] }
+    if granularity == .row, let stage = stage(.rowMagnitudes) { return known[stage] }
     if !knowledge.weights.isEmpty { return knowledge.weights[tensor.index] }
     return Array(known[0][tensor.modelCount..<2 * tensor.modelCount])
   }
@@ -46,7 +46,7 @@ extension DeltaGuided {
     switch lambda {
     case .fixed(let value): value
     case .auto: knowledge.lambda
-    case .autoTensor, .autoRow: known[stage(.norms, in: tensor)!][0]
+    case .autoTensor, .autoRow: known[stage(.norms)!][0]
     }
   }
 }

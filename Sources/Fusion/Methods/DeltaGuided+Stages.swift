@@ -21,37 +21,23 @@ extension DeltaGuided {
   /// True if magnitudes must be known of all tensors before any is fused.
   var isModelWide: Bool { granularity == .layer || granularity == .model || balance == .model }
 
-  /// The stages in order, each with its purpose.
-  func purposes(modelCount: Int) -> [(purpose: Purpose, stage: Stage)] {
-    let magnitudes = Stage.Measure.deltaSums(models: modelCount)
-    var result: [(Purpose, Stage)] = []
-    // With p = 0 no magnitude matters.
-    if power != 0 && (balance != .none || weighsWholeTensors) {
-      result.append(
-        (.tensorMagnitudes, Stage(over: isModelWide || lambda == .auto ? .model : .tensor, magnitudes)))
-    }
-    if power != 0 && granularity == .row {
-      result.append((.rowMagnitudes, Stage(over: .row, magnitudes)))
-    }
-    let norms = Stage.Measure.sums(modelCount + 1)
-    switch lambda {
-    case .fixed: break
-    case .auto: result.append((.norms, Stage(over: .model, norms)))
-    case .autoTensor: result.append((.norms, Stage(over: .tensor, norms)))
-    case .autoRow: result.append((.norms, Stage(over: .row, norms)))
-    }
-    return result
-  }
-
   /// Up to three passes: magnitudes by tensor, by row, and norms for λ.
   public func stages(for tensor: TensorContext) -> [Stage] {
-    purposes(modelCount: tensor.modelCount).map(\.stage)
+    purposes.map { purpose in
+      switch purpose {
+      case .tensorMagnitudes:
+        Stage(
+          over: isModelWide || lambda == .auto ? .model : .tensor, .deltaSums(models: tensor.modelCount))
+      case .rowMagnitudes: Stage(over: .row, .deltaSums(models: tensor.modelCount))
+      case .norms:
+        Stage(
+          over: lambda == .auto ? .model : lambda == .autoRow ? .row : .tensor, .sums(tensor.modelCount + 1))
+      }
+    }
   }
 
   /// The place of the stage with this purpose.
-  func stage(_ purpose: Purpose, in tensor: TensorContext) -> Int? {
-    purposes(modelCount: tensor.modelCount).firstIndex { $0.purpose == purpose }
-  }
+  func stage(_ purpose: Purpose) -> Int? { purposes.firstIndex(of: purpose) }
 
   /// Adds the norms of the tile's weighted deltas.
   public func accumulate(
@@ -69,9 +55,9 @@ extension DeltaGuided {
   /// Of a tensor: its magnitudes, weights and the factors of balance, model by model. Of a row: its weights. Of norms:
   /// λ.
   public func conclude(stage: Int, results: [Double], in tensor: TensorContext, known: Known) -> [Double] {
-    let (purpose, definition) = purposes(modelCount: tensor.modelCount)[stage]
-    guard definition.scope != .model else { return results }
-    switch purpose {
+    switch purposes[stage] {
+    case .norms where lambda == .auto: return results
+    case .tensorMagnitudes where isModelWide || lambda == .auto: return results
     case .norms: return [Self.modulusRatio(results[...])]
     case .rowMagnitudes:
       let sums = DeltaSums(results, modelCount: tensor.modelCount, elementCount: tensor.grid.rowLength)
@@ -95,7 +81,7 @@ extension DeltaGuided {
   /// Derives balance and weights, or λ, from the sums over all tensors.
   public mutating func learn(stage: Int, results: [[Double]], of tensors: [TensorContext]) {
     guard let modelCount = tensors.first?.modelCount else { return }
-    if purposes(modelCount: modelCount)[stage].purpose == .norms {
+    if purposes[stage] == .norms {
       let total = results.reduce(into: Array(repeating: 0.0, count: modelCount + 1)) { total, sums in
         for index in total.indices { total[index] += sums[index] }
       }

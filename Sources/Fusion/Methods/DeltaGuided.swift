@@ -98,6 +98,8 @@ public struct DeltaGuided: CombiningMethod {
 
   /// What the stages have found so far.
   var knowledge = Knowledge()
+  /// What its stages are for, in their order.
+  let purposes: [Purpose]
 
   /// Delta-guided fusion; the defaults are the product's.
   public init(
@@ -109,6 +111,12 @@ public struct DeltaGuided: CombiningMethod {
     self.power = power
     self.balance = balance
     self.lambda = lambda
+    // With p = 0 no magnitude matters.
+    let takesTensors = power != 0 && (balance != .none || (granularity != .element && granularity != .row))
+    purposes =
+      (takesTensors ? [.tensorMagnitudes] : [])
+      + (power != 0 && granularity == .row ? [.rowMagnitudes] : [])
+      + (lambda.isFixed ? [] : [.norms])
   }
 
   /// Delta-guided fusion as a recipe names it.
@@ -168,6 +176,9 @@ extension DeltaGuided.Lambda: CustomStringConvertible {
       self = .fixed(value)
     }
   }
+
+  /// True if it isn't derived from the deltas.
+  var isFixed: Bool { if case .fixed = self { true } else { false } }
 
   /// As `init(_:)` reads it.
   public var description: String {
