@@ -222,7 +222,7 @@ import Testing
     let current = try ModelSource.open(Fixtures.path("samples/keras/model.weights.h5"))
     let torch = try ModelSource.open(Fixtures.path("family/base"))
     func findings(_ one: ModelSource, _ other: ModelSource) throws -> [String] {
-      try Compatibility.compare(one, other).filter(\.isIncompatible).map(\.message)
+      try Compatibility(with: one).findings(of: other).filter(\.isIncompatible).map(\.message)
     }
     #expect(try findings(legacy, current).contains { $0.contains("save all models the same way") })
     #expect(try findings(torch, current).contains { $0.contains("whose kernels lie otherwise than Keras's") })

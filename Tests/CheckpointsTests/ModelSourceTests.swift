@@ -104,6 +104,16 @@ import Testing
     #expect(error.code == .badData && error.description.contains(message), "\(error)")
   }
 
+  @Test func aTensorThatIsCalledAsOneOfAnotherModuleIsRefused() throws {
+    let folder = try TemporaryFolder()
+    let model = folder("model")
+    try FileManager.default.copyItem(atPath: Fixtures.path("samples/st/with_dense"), toPath: model)
+    try SafetensorsBuilder.write(
+      [("2_Dense/linear.weight", .f32, [1], [0, 0, 0, 0])], to: model + "/model.safetensors")
+    let error = try #require(throws: EmbedFuseError.self) { try ModelSource.open(model) }
+    #expect(error.code == .badData && error.tensor == "2_Dense/linear.weight", "\(error)")
+  }
+
   @Test(arguments: [
     (["zero_to_fp32.py", "latest"], "DeepSpeed"),
     (["checkpoint-2/x", "checkpoint-10/x"], "checkpoint-10"),
@@ -122,8 +132,8 @@ import Testing
     let folder = try TemporaryFolder()
     let other = try copy(folder)
     try change(other)
-    return try Compatibility.compare(
-      try ModelSource.open(Fixtures.path("family/base")), try ModelSource.open(other))
+    return try Compatibility(with: try ModelSource.open(Fixtures.path("family/base")))
+      .findings(of: try ModelSource.open(other))
   }
 
   static func edit(_ file: String, _ from: String, _ to: String) -> (String) throws -> Void {
@@ -135,10 +145,11 @@ import Testing
   }
 
   @Test func findsNothingBetweenRealFineTunes() throws {
-    let base = try ModelSource.open(Fixtures.path("family/base"))
+    let compatibility = Compatibility(with: try ModelSource.open(Fixtures.path("family/base")))
     for name in ["retrieval", "similarity"] {
       // Other white space in the tokenizer, the newer spelling of pooling, no vocab.txt.
-      #expect(try Compatibility.compare(base, try ModelSource.open(Fixtures.path("family/\(name)"))).isEmpty)
+      let model = try ModelSource.open(Fixtures.path("family/\(name)"))
+      #expect(try compatibility.findings(of: model).isEmpty)
     }
   }
 
@@ -187,6 +198,19 @@ import Testing
           try FileManager.default.removeItem(atPath: model + "/" + file)
         }
       }.isEmpty)
+  }
+
+  @Test func vocabularyFilesAloneAreCompared() throws {
+    let folder = try TemporaryFolder()
+    let models = try [("base", "a\nb\n"), ("same", "a\nb\n"), ("other", "a\nc\n"), ("again", "a\r\nb\n")].map
+    {
+      let model = try Self.copy(folder, $0.0)
+      try FileManager.default.removeItem(atPath: model + "/tokenizer.json")
+      try Self.write($0.1, to: model + "/vocab.txt")
+      return try ModelSource.open(model)
+    }
+    let compatibility = Compatibility(with: models[0])
+    #expect(try models.map { try compatibility.findings(of: $0).count } == [0, 0, 1, 0])
   }
 
   @Test func unigramVocabulariesAreReadToo() throws {

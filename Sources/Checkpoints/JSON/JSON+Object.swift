@@ -72,8 +72,14 @@ extension JSON {
 extension JSON.Object: Hashable {
   /// True if both have the same members, in whatever order.
   public static func == (left: JSON.Object, right: JSON.Object) -> Bool {
-    left.members.count == right.members.count
-      && left.members.allSatisfy { right[$0.key] == $0.value }
+    guard left.members.count == right.members.count else { return false }
+    for (place, member) in left.members.enumerated() {
+      // As a rule the order is the same.
+      let across = right.members[place]
+      let isAcross = ExactString(across.key) == ExactString(member.key)
+      guard (isAcross ? across.value : right[member.key]) == member.value else { return false }
+    }
+    return true
   }
 
   /// Hashes the members, whatever their order.

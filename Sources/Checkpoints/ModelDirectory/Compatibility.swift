@@ -8,14 +8,21 @@ public struct Finding: Sendable, Hashable {
   public let message: String
 }
 
-/// Compares the configurations, modules, vocabularies and settings of two models.
+/// Compares the configurations, modules, vocabularies and settings of a model with those of others.
 ///
 /// Only what both have is compared: loose tensors fit every directory. Old and new spellings of one thing are
 /// equal, and so are vocabularies of equal content however they are written.
-public enum Compatibility {
-  /// All differences between a base and another input.
-  public static func compare(_ base: ModelSource, _ other: ModelSource) throws(EmbedFuseError) -> [Finding] {
-    var comparison = Comparison(base: base, other: other)
+public struct Compatibility {
+  private let base: ConfigurationFiles
+
+  /// Compares others with this model, whose files are read once for all of them.
+  public init(with base: ModelSource) {
+    self.base = ConfigurationFiles(of: base)
+  }
+
+  /// All differences between the base and another input.
+  public func findings(of other: ModelSource) throws(EmbedFuseError) -> [Finding] {
+    var comparison = Comparison(base: base, other: ConfigurationFiles(of: other))
     comparison.compareNames()
     try comparison.compareConfigurations()
     try comparison.compareModules()
@@ -28,13 +35,16 @@ public enum Compatibility {
 
 /// Two models being compared.
 struct Comparison {
-  let base: ModelSource
-  let other: ModelSource
+  let baseFiles: ConfigurationFiles
+  let otherFiles: ConfigurationFiles
   private(set) var findings: [Finding] = []
 
-  init(base: ModelSource, other: ModelSource) {
-    self.base = base
-    self.other = other
+  var base: ModelSource { baseFiles.source }
+  var other: ModelSource { otherFiles.source }
+
+  init(base: ConfigurationFiles, other: ConfigurationFiles) {
+    baseFiles = base
+    otherFiles = other
   }
 
   /// Settings of use that differ, for one finding at the end.
@@ -76,8 +86,8 @@ struct Comparison {
 
   /// The same file of both models as JSON; nil if one lacks it or both have the same bytes.
   private func pair(_ file: String) throws(EmbedFuseError) -> (JSON, JSON)? {
-    guard let ours = try base.companion(file), let theirs = try other.companion(file), ours != theirs,
-      let first = try base.json(file), let second = try other.json(file)
+    guard let ours = try baseFiles.bytes(file), let theirs = try otherFiles.bytes(file), ours != theirs,
+      let first = try baseFiles.json(file), let second = try otherFiles.json(file)
     else { return nil }
     return (first, second)
   }
@@ -103,9 +113,8 @@ extension Comparison {
   ]
 
   mutating func compareConfigurations() throws(EmbedFuseError) {
-    guard let ours = try base.config()?.objectValue, let theirs = try other.config()?.objectValue else {
-      return
-    }
+    guard let ours = try baseFiles.config()?.objectValue, let theirs = try otherFiles.config()?.objectValue
+    else { return }
     for member in ours.members {
       guard !Self.noise.contains(member.key), let value = theirs[member.key],
         !member.value.isSameValue(as: value)
@@ -140,8 +149,8 @@ extension Comparison {
       return
     }
     for (first, second) in zip(base.modules, other.modules).dropFirst() {
-      guard let ours = try base.json(FilePath.join(first.path, "config.json"))?.objectValue,
-        let theirs = try other.json(FilePath.join(second.path, "config.json"))?.objectValue
+      guard let ours = try baseFiles.json(FilePath.join(first.path, "config.json"))?.objectValue,
+        let theirs = try otherFiles.json(FilePath.join(second.path, "config.json"))?.objectValue
       else { continue }
       let (left, right) = (Self.canonical(ours, type: first.type), Self.canonical(theirs, type: second.type))
       for (key, value) in left.sorted(by: { $0.key < $1.key }) {

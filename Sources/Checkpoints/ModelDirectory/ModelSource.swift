@@ -104,7 +104,12 @@ public struct ModelSource: Sendable {
   /// as for the programs that read these files.
   public func json(_ relativePath: String) throws(EmbedFuseError) -> JSON? {
     guard let bytes = try companion(relativePath) else { return nil }
-    return try JSON.parse(bytes.span, duplicateKeys: .lastWins, path: FilePath.join(path, relativePath))
+    return try json(bytes, of: relativePath)
+  }
+
+  /// The bytes of a companion file as JSON.
+  func json(_ bytes: [UInt8], of relativePath: String) throws(EmbedFuseError) -> JSON {
+    try JSON.parse(bytes.span, duplicateKeys: .lastWins, path: FilePath.join(path, relativePath))
   }
 
   /// The transformer's `config.json`, or nil if there is none.
@@ -220,12 +225,28 @@ extension ModelSource {
         options.stateDictKey = nil
       }
     }
+    try checkNames(of: tensors, path: path)
     return ModelSource(
       path: path, format: format, tensors: tensors, aliases: aliases, modules: modules,
       transformerFolder: folders[0], companions: try CompanionFiles.list(in: path),
       ownFiles: CompanionFiles.own(in: path), weightFiles: files,
       notes: notes + TrainingRun.finalModelNotes(path),
       metadata: metadata)
+  }
+}
+
+extension ModelSource {
+  /// Checks that no two tensors of a model have one name: one of the transformer may be called as if it stood in the
+  /// folder of another module.
+  private static func checkNames(of tensors: [Tensor], path: String) throws(EmbedFuseError) {
+    guard tensors.contains(where: { !$0.module.isEmpty }) else { return }
+    var names: Set<String> = []
+    for tensor in tensors where !names.insert(tensor.name).inserted {
+      throw EmbedFuseError(
+        .badData,
+        "has the name of another: one stands in the folder '\(tensor.module.printable)', the other not",
+        path: path, tensor: tensor.name, remedy: "rename one of the two")
+    }
   }
 }
 

@@ -8,9 +8,9 @@ struct Vocabulary {
   var merges: [String] = []
 
   /// The vocabulary of a model; nil if it has none that is known here.
-  init?(_ source: ModelSource) throws(EmbedFuseError) {
-    let folder = source.transformerFolder
-    if let json = try source.json(FilePath.join(folder, "tokenizer.json")), let model = json["model"] {
+  init?(_ files: ConfigurationFiles) throws(EmbedFuseError) {
+    let folder = files.source.transformerFolder
+    if let json = try files.json(FilePath.join(folder, "tokenizer.json")), let model = json["model"] {
       switch model["vocab"] {
       case .object(let vocabulary):
         for member in vocabulary.members { numbers[member.key] = member.value.intValue }
@@ -29,7 +29,7 @@ struct Vocabulary {
       merges = (model["merges"]?.arrayValue ?? []).map { merge in
         merge.stringValue ?? (merge.arrayValue ?? []).compactMap(\.stringValue).joined(separator: " ")
       }
-    } else if let text = try source.companion(FilePath.join(folder, "vocab.txt")) {
+    } else if let text = try files.bytes(FilePath.join(folder, "vocab.txt")) {
       for (number, line) in text.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
         let token = line.last == 0x0D ? line.dropLast() : line
         if !token.isEmpty { numbers[String(decoding: token, as: UTF8.self)] = number }
@@ -43,7 +43,9 @@ struct Vocabulary {
 extension ModelSource {
   /// The text of each token by its number; nil if the model has no vocabulary that is known here.
   public func tokens() throws(EmbedFuseError) -> [Int: String]? {
-    guard let vocabulary = try Vocabulary(self), !vocabulary.numbers.isEmpty else { return nil }
+    guard let vocabulary = try Vocabulary(ConfigurationFiles(of: self)), !vocabulary.numbers.isEmpty else {
+      return nil
+    }
     // Of several texts for one number the least, so that it doesn't depend on their order.
     return vocabulary.numbers.reduce(into: [:]) { texts, token in
       texts[token.value] = min(texts[token.value] ?? token.key, token.key)
@@ -53,9 +55,8 @@ extension ModelSource {
 
 extension Comparison {
   mutating func compareVocabularies() throws(EmbedFuseError) {
-    let file = FilePath.join(base.transformerFolder, "tokenizer.json")
-    if let ours = try base.companion(file), ours == (try other.companion(file)) { return }
-    guard let ours = try Vocabulary(base), let theirs = try Vocabulary(other) else { return }
+    if try haveEqualTokenizers() { return }
+    guard let ours = try baseFiles.vocabulary(), let theirs = try otherFiles.vocabulary() else { return }
     let different = Set(ours.numbers.keys).union(theirs.numbers.keys).filter {
       ours.numbers[$0] != theirs.numbers[$0]
     }
@@ -70,5 +71,24 @@ extension Comparison {
       report(
         "the list of merges", "\(ours.merges.count) merges", "\(theirs.merges.count), or others")
     }
+  }
+
+  /// True if a look at the files shows that the vocabularies are the same: the usual case, and far quicker than to
+  /// compare them token by token.
+  private func haveEqualTokenizers() throws(EmbedFuseError) -> Bool {
+    let file = FilePath.join(base.transformerFolder, "tokenizer.json")
+    guard let ours = try baseFiles.bytes(file), let theirs = try otherFiles.bytes(file) else {
+      guard try baseFiles.bytes(file) == nil, try otherFiles.bytes(file) == nil,
+        let ours = try baseFiles.bytes(FilePath.join(base.transformerFolder, "vocab.txt"))
+      else { return false }
+      return ours == (try otherFiles.bytes(FilePath.join(other.transformerFolder, "vocab.txt")))
+    }
+    if ours == theirs { return true }
+    // Saved by another version of the library, or with other settings of use.
+    guard let first = try baseFiles.json(file), let second = try otherFiles.json(file),
+      let model = first["model"], let other = second["model"]
+    else { return false }
+    return model["vocab"] == other["vocab"] && model["merges"] == other["merges"]
+      && first["added_tokens"] == second["added_tokens"]
   }
 }
