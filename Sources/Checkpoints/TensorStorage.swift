@@ -32,19 +32,33 @@ extension TensorStorage {
 }
 
 /// A tensor that a checkpoint holds: its description and the way to its values.
+///
+/// A plan keeps each of them in several places, so copies share what they say.
 public struct StoredTensor: Sendable {
+  private let contents: Contents
+
   /// Name, element type, shape and size.
-  public let info: TensorInfo
+  public var info: TensorInfo { contents.info }
   /// The way to its values.
-  public let storage: any TensorStorage
+  public var storage: any TensorStorage { contents.storage }
   /// The file that holds it, for messages.
-  public let path: String
+  public var path: String { contents.path }
 
   /// A tensor stored in the file at `path`.
   public init(info: TensorInfo, storage: any TensorStorage, path: String) {
-    self.info = info
-    self.storage = storage
-    self.path = path
+    contents = Contents(info: info, storage: storage, path: path)
+  }
+
+  private final class Contents: Sendable {
+    let info: TensorInfo
+    let storage: any TensorStorage
+    let path: String
+
+    init(info: TensorInfo, storage: any TensorStorage, path: String) {
+      self.info = info
+      self.storage = storage
+      self.path = path
+    }
   }
 }
 

@@ -85,8 +85,10 @@ public struct FusionPlan: Sendable {
     carried = alignment.rows.filter { !$0.sources[0]!.info.elementType.isFusable }.map(\.sources)
     let assembly = TensorAssembly(recipe: recipe, rows: alignment.rows, method: method, readsBase: readsBase)
     tensors = try assembly.tensors()
-    let folders = Dictionary(alignment.rows.map { ($0.name, $0.module) }) { first, _ in first }
-    modules = tensors.map { folders[$0.info.name] ?? "" }
+    let folders = alignment.rows.reduce(into: [String: String]()) {
+      if !$1.module.isEmpty { $0[$1.name] = $1.module }
+    }
+    modules = tensors.map { folders.isEmpty ? "" : folders[$0.info.name] ?? "" }
   }
 
   /// Checks what can be checked without the inputs.

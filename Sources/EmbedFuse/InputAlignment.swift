@@ -59,25 +59,23 @@ struct InputAlignment {
     var mismatches: [Mismatch] = []
     var notes = inputs.flatMap(\.notes)
     var problems: [String] = []
-    var columns: [[String: StoredTensor]] = []
+    // The first input's own tensors, then those of each other that stand for them.
+    var columns: [[StoredTensor?]] = [reference.tensors.map(\.stored)]
     var prefix = ""
-    for (index, input) in inputs.enumerated() {
-      let mapping = try NameMapping(
-        base: reference.tensors.map(\.name), input: input.tensors.map(\.name), path: input.path)
-      if index == 0 {
-        // Against itself the base loses nothing; what it is wrapped in shows against the others.
-        columns.append(reference.tensors.reduce(into: [:]) { $0[$1.name] = $1.stored })
-        continue
-      }
-      if mapping.basePrefix.utf8.count > prefix.utf8.count { prefix = mapping.basePrefix }
-      if mapping.inputPrefix != mapping.basePrefix {
-        notes.append(
-          "\(input.path.printable): its names carry the prefix '\(mapping.inputPrefix.printable)', \(reference.path.printable)'s the prefix '\(mapping.basePrefix.printable)'"
-        )
+    let compatibility = Compatibility(with: reference)
+    for (index, input) in inputs.enumerated().dropFirst() {
+      let mapping = try Self.mapping(of: input, to: reference)
+      if let mapping {
+        if mapping.basePrefix.utf8.count > prefix.utf8.count { prefix = mapping.basePrefix }
+        if mapping.inputPrefix != mapping.basePrefix {
+          notes.append(
+            "\(input.path.printable): its names carry the prefix '\(mapping.inputPrefix.printable)', \(reference.path.printable)'s the prefix '\(mapping.basePrefix.printable)'"
+          )
+        }
       }
       let column = Column(input, mapping: mapping, reference: reference)
       // Another architecture or vocabulary explains what its tensors only show: it comes first.
-      let findings = try Compatibility.compare(reference, input)
+      let findings = try compatibility.findings(of: input)
       if isStrict {
         problems += findings.filter(\.isIncompatible).map(\.message) + column.problems(policy: policy)
         notes += column.notes(policy: policy) + findings.filter { !$0.isIncompatible }.map(\.message)
@@ -95,16 +93,27 @@ struct InputAlignment {
           + (problems.count > 1000 ? "\n  and \(problems.count - 1000) more" : ""),
         remedy: Self.remedy(for: problems, base: base))
     }
-    rows = reference.tensors.compactMap { tensor in
-      let sources = columns.map { $0[tensor.name] }
+    rows = reference.tensors.enumerated().compactMap { place, tensor in
+      let sources = columns.map { $0[place] }
       let lacks = tensor.stored.info.elementType.isFusable && sources.contains { $0 == nil }
       if lacks && policy == .drop { return nil }
-      let comparable =
-        tensor.name.hasPrefix(prefix) ? String(tensor.name.dropFirst(prefix.count)) : tensor.name
-      return Row(module: tensor.module, name: tensor.name, comparableName: comparable, sources: sources)
+      let name = tensor.name
+      let isWrapped = !prefix.isEmpty && name.hasPrefix(prefix)
+      return Row(
+        module: tensor.module, name: name,
+        comparableName: isWrapped ? String(name.dropFirst(prefix.count)) : name, sources: sources)
     }
     self.notes = notes
     self.mismatches = mismatches
+  }
+
+  /// How an input's names belong to the reference's; nil if they are the same, in the same order, as they mostly are.
+  private static func mapping(
+    of input: ModelSource, to reference: ModelSource
+  ) throws(EmbedFuseError) -> NameMapping? {
+    if input.tensors.elementsEqual(reference.tensors, by: { $0.name == $1.name }) { return nil }
+    return try NameMapping(
+      base: reference.tensors.map(\.name), input: input.tensors.map(\.name), path: input.path)
   }
 
   private static func remedy(for problems: [String], base: String?) -> String {
@@ -115,41 +124,35 @@ struct InputAlignment {
 }
 
 extension InputAlignment {
-  /// One input's tensors under the names of the first input.
+  /// One input's tensors in the places of the first input's.
   private struct Column {
     let input: ModelSource
     let reference: ModelSource
     /// The tensors that fit.
-    let tensors: [String: StoredTensor]
+    private(set) var tensors: [StoredTensor?] = []
     private var missing: [ModelSource.Tensor] = []
     private var extra: [ModelSource.Tensor] = []
     private var misshapen: [(ours: ModelSource.Tensor, theirs: TensorInfo)] = []
 
-    init(_ input: ModelSource, mapping: NameMapping, reference: ModelSource) {
+    /// Without a mapping the tensors stand for those of the reference one by one.
+    init(_ input: ModelSource, mapping: NameMapping?, reference: ModelSource) {
       self.input = input
       self.reference = reference
+      tensors.reserveCapacity(reference.tensors.count)
+      guard let mapping else {
+        for (ours, theirs) in zip(reference.tensors, input.tensors) { add(theirs.stored, for: ours) }
+        return
+      }
       let stored = input.tensors.reduce(into: [String: StoredTensor]()) { $0[$1.name] = $1.stored }
       let tied = TiedWeights(input)
-      let ours = Set(reference.tensors.map(\.name))
-      var tensors: [String: StoredTensor] = [:]
       for tensor in reference.tensors {
         let name =
           mapping.inputNames[tensor.name]
           ?? tied.storedName(of: tensor.name).flatMap { mapping.inputNames[$0] ?? $0 }
-        guard let theirs = name.flatMap({ stored[$0] }) else {
-          // Buffers of integers are no longer saved by newer libraries.
-          if tensor.stored.info.elementType.isFusable { missing.append(tensor) }
-          continue
-        }
-        if theirs.info.shape != tensor.stored.info.shape
-          || theirs.info.elementType.isFusable != tensor.stored.info.elementType.isFusable
-        {
-          misshapen.append((tensor, theirs.info))
-        } else {
-          tensors[tensor.name] = theirs
-        }
+        add(name.flatMap { stored[$0] }, for: tensor)
       }
-      self.tensors = tensors
+      guard !mapping.extra.isEmpty else { return }
+      let ours = Set(reference.tensors.map(\.name))
       let baseTied = TiedWeights(reference)
       let extraNames = Set(mapping.extra)
       extra = input.tensors.filter { tensor in
@@ -157,6 +160,21 @@ extension InputAlignment {
         // A copy of what the base stores once under another name says nothing new.
         return baseTied.storedName(of: tensor.name).map { !ours.contains($0) } ?? true
       }
+    }
+
+    /// Puts a tensor in the place of one of the reference, if it fits there.
+    private mutating func add(_ theirs: StoredTensor?, for ours: ModelSource.Tensor) {
+      let type = ours.stored.info.elementType
+      guard let theirs else {
+        // Buffers of integers are no longer saved by newer libraries.
+        if type.isFusable { missing.append(ours) }
+        tensors.append(nil)
+        return
+      }
+      let fits =
+        theirs.info.shape == ours.stored.info.shape && theirs.info.elementType.isFusable == type.isFusable
+      if !fits { misshapen.append((ours, theirs.info)) }
+      tensors.append(fits ? theirs : nil)
     }
 
     func problems(policy: MissingPolicy) -> [String] {

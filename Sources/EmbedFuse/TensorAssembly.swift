@@ -29,7 +29,30 @@ struct TensorAssembly {
     let levels: [ParameterResolver.Level]
   }
 
+  /// What a recipe's settings come to for a tensor.
+  private struct Settings {
+    let parameters: [ResolvedParameter]
+    let values: [String: [Double]]
+    let priors: [Double]
+    let models: [Int]
+  }
+
+  /// What is carried on from one tensor to the next.
+  private struct Course {
+    /// How many tensors have been found to be fused.
+    var fused = 0
+    /// The settings of all tensors, once they are known and if none can have others.
+    var settings: Settings?
+  }
+
   private var offset: Int { recipe.base == nil ? 0 : 1 }
+
+  /// True if no setting depends on a tensor's name or place.
+  private var isUniform: Bool {
+    let values = [recipe.method.values] + recipe.modelParameters
+    return recipe.slices.isEmpty && recipe.weights.allSatisfy { $0.constant != nil }
+      && values.allSatisfy { $0.values.allSatisfy { $0.constant != nil } }
+  }
 
   /// The tensors of the output, in the order of the base; with slices, layer by layer in the place of the layers.
   func tensors() throws(EmbedFuseError) -> [PlannedTensor] {
@@ -39,24 +62,23 @@ struct TensorAssembly {
   }
 
   private func planned() throws(EmbedFuseError) -> [PlannedTensor] {
+    var course = Course()
+    guard recipe.slices.isEmpty else { return try assembled(&course) }
+    let counts = layerCounts()
     var result: [PlannedTensor] = []
-    var fused = 0
-    if recipe.slices.isEmpty {
-      let counts = layerCounts()
-      for row in rows {
-        let ingredients = plainIngredients(of: row)
-        let depth = Self.layer(of: row).map { layer in
-          let count = counts[layer.prefix] ?? 1
-          return count > 1 ? Double(layer.number) / Double(count - 1) : 1
-        }
-        result.append(
-          try planned(
-            row, named: row.name, from: ingredients, shared: [("recipe", recipe.method.values)],
-            layer: LayerName.of(row.comparableName, module: row.module), depth: depth, index: &fused))
+    result.reserveCapacity(rows.count)
+    for row in rows {
+      let depth = Self.layer(of: row).map { layer in
+        let count = counts[layer.prefix] ?? 1
+        return count > 1 ? Double(layer.number) / Double(count - 1) : 1
       }
-      return result
+      result.append(
+        try planned(
+          row, named: row.name, from: plainIngredients(of: row, resolved: course.settings != nil),
+          shared: [("recipe", recipe.method.values)],
+          layer: LayerName.of(row.comparableName, module: row.module), depth: depth, &course))
     }
-    return try assembled(index: &fused)
+    return result
   }
 
   /// The layer of a row's tensor, if it belongs to one of the transformer's.
@@ -74,10 +96,13 @@ struct TensorAssembly {
     }
   }
 
-  /// Every input's tensor of a row.
-  private func plainIngredients(of row: InputAlignment.Row) -> [Ingredient] {
+  /// Every input's tensor of a row, without what decides its settings if they are resolved.
+  private func plainIngredients(of row: InputAlignment.Row, resolved: Bool) -> [Ingredient] {
     row.sources.enumerated().map { input, tensor in
       let model = input >= offset && input < offset + recipe.models.count ? input - offset : nil
+      guard !resolved else {
+        return Ingredient(input: input, model: model, tensor: tensor, names: [], levels: [])
+      }
       return Ingredient(
         input: input, model: model, tensor: tensor, names: names(of: row, as: tensor),
         levels: model.map { [("model \($0 + 1)", parameters(ofModel: $0))] } ?? [])
@@ -100,9 +125,8 @@ struct TensorAssembly {
   /// One tensor of the output.
   private func planned(
     _ row: InputAlignment.Row, named name: String, from ingredients: [Ingredient],
-    shared: [ParameterResolver.Level], layer: String, depth: Double?, index: inout Int
+    shared: [ParameterResolver.Level], layer: String, depth: Double?, _ course: inout Course
   ) throws(EmbedFuseError) -> PlannedTensor {
-    let models = ingredients.filter { $0.model != nil }
     let reference = ingredients.first { $0.model == nil && $0.input == 0 } ?? ingredients[0]
     guard let stored = reference.tensor ?? row.sources[0] else {
       throw EmbedFuseError(.badData, "no input has the tensor", tensor: name)
@@ -114,24 +138,42 @@ struct TensorAssembly {
         sources: [PlannedTensor.Source(input: reference.input, tensor: stored)], hasBase: false, models: [],
         parameters: [])
     }
-    let resolved = try ParameterResolver(
-      description: recipe.method.description, names: outputNames(name, of: row), depth: depth ?? 0,
-      shared: shared, models: models.map { ($0.names, $0.levels) },
-      paths: models.map { recipe.models[$0.model!] }
-    ).resolve()
-    let values = resolved.reduce(into: [String: [Double]]()) { $0[$1.name] = $1.values }
+    let settings: Settings
+    if let known = course.settings {
+      settings = known
+    } else {
+      settings = try self.settings(
+        of: ingredients, names: outputNames(name, of: row), shared: shared, depth: depth)
+    }
+    if isUniform { course.settings = settings }
     let outputType = recipe.elementType ?? outputType(of: ingredients, reference: type)
     let context = TensorContext(
-      index: index, name: name, shape: stored.info.shape, layer: layer, depth: depth,
-      priors: values["weight"] ?? models.map { _ in 1 }, parameters: values,
-      isDoublePrecision: ([outputType] + models.map { $0.tensor!.info.elementType }).contains(.f64))
+      index: course.fused, name: name, shape: stored.info.shape, layer: layer, depth: depth,
+      priors: settings.priors, parameters: settings.values,
+      isDoublePrecision: outputType == .f64
+        || ingredients.contains { $0.model != nil && $0.tensor!.info.elementType == .f64 })
     try method.validate(context)
-    index += 1
+    course.fused += 1
     let read = ingredients.filter { $0.model != nil || $0.input > 0 || readsBase || offset == 0 }
     return PlannedTensor(
       info: try info(name, stored, as: outputType), making: .fuse(context),
       sources: read.map { PlannedTensor.Source(input: $0.input, tensor: $0.tensor!) },
-      hasBase: readsBase && offset == 1, models: models.map { $0.model! }, parameters: resolved)
+      hasBase: readsBase && offset == 1, models: settings.models, parameters: settings.parameters)
+  }
+
+  private func settings(
+    of ingredients: [Ingredient], names: [String], shared: [ParameterResolver.Level], depth: Double?
+  ) throws(EmbedFuseError) -> Settings {
+    let models = ingredients.filter { $0.model != nil }
+    let resolved = try ParameterResolver(
+      description: recipe.method.description, names: names, depth: depth ?? 0,
+      shared: shared, models: models.map { ($0.names, $0.levels) },
+      paths: models.map { recipe.models[$0.model!] }
+    ).resolve()
+    let values = resolved.reduce(into: [String: [Double]]()) { $0[$1.name] = $1.values }
+    return Settings(
+      parameters: resolved, values: values, priors: values["weight"] ?? models.map { _ in 1 },
+      models: models.map { $0.model! })
   }
 
   /// The names by which rules for all models know a tensor: in full, and without a wrapper prefix.
@@ -164,7 +206,7 @@ struct TensorAssembly {
 extension TensorAssembly {
   /// The tensors of an output that is put together from slices: what stands outside of the layers comes from the first
   /// slice's inputs (embeddings) or the last one's (all else).
-  private func assembled(index: inout Int) throws(EmbedFuseError) -> [PlannedTensor] {
+  private func assembled(_ course: inout Course) throws(EmbedFuseError) -> [PlannedTensor] {
     let counts = layerCounts()
     guard counts.count == 1, let (prefix, available) = counts.first else {
       throw EmbedFuseError(
@@ -191,7 +233,7 @@ extension TensorAssembly {
           try planned(
             row, named: row.name, from: ingredients(of: slice, at: nil, rest: row.name, in: [:], row: row),
             shared: shared(slice), layer: LayerName.of(row.comparableName, module: row.module), depth: nil,
-            index: &index))
+            &course))
         continue
       }
       guard !done else { continue }
@@ -210,7 +252,7 @@ extension TensorAssembly {
                 first, named: name,
                 from: ingredients(of: slice, at: place, rest: rest, in: byLayer, row: first),
                 shared: shared(slice), layer: "\(prefix).\(number)",
-                depth: length > 1 ? Double(place) / Double(length - 1) : 1, index: &index))
+                depth: length > 1 ? Double(place) / Double(length - 1) : 1, &course))
           }
           number += 1
         }

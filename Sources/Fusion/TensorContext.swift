@@ -81,22 +81,29 @@ public enum LayerName {
   /// the module: `module` is its path, empty for the transformer.
   public static func of(_ name: String, module: String = "") -> String {
     guard module.isEmpty else { return module }
-    let components = name.split(separator: ".", omittingEmptySubsequences: false)
-    return components.prefix((place(in: components) ?? 0) + 1).joined(separator: ".")
+    let end =
+      number(in: name)?.upperBound ?? name.utf8.firstIndex(of: UInt8(ascii: ".")) ?? name.utf8.endIndex
+    return String(name[..<end])
   }
 
   /// What stands before the layer's number, the number, and what follows it; nil outside of numbered layers.
   public static func parts(of name: String) -> (prefix: String, number: Int, rest: String)? {
-    let components = name.split(separator: ".", omittingEmptySubsequences: false)
-    guard let place = place(in: components), let number = Int(components[place]) else { return nil }
-    return (
-      components[..<place].joined(separator: "."), number, components[(place + 1)...].joined(separator: ".")
-    )
+    guard let range = number(in: name), let number = Int(name[range]) else { return nil }
+    let rest = name[range.upperBound...].dropFirst()
+    return (String(name[..<name.utf8.index(before: range.lowerBound)]), number, String(rest))
   }
 
-  private static func place(in components: [Substring]) -> Int? {
-    components.indices.dropFirst().first { index in
-      !components[index].isEmpty && components[index].utf8.allSatisfy { (0x30...0x39).contains($0) }
+  /// The first component that is a number, the very first left aside.
+  private static func number(in name: String) -> Range<String.Index>? {
+    let bytes = name.utf8
+    var start = bytes.startIndex
+    while let dot = bytes[start...].firstIndex(of: UInt8(ascii: ".")) {
+      start = bytes.index(after: dot)
+      let component = bytes[start...].prefix { $0 != UInt8(ascii: ".") }
+      if !component.isEmpty, component.allSatisfy({ (0x30...0x39).contains($0) }) {
+        return component.startIndex..<component.endIndex
+      }
     }
+    return nil
   }
 }
