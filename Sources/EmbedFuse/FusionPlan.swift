@@ -31,9 +31,6 @@ public struct FusionPlan: Sendable {
   /// The number of the recipe's fine-tunes.
   var modelCount: Int { recipe.models.count }
 
-  /// The place of model k among the inputs.
-  func inputIndex(ofModel k: Int) -> Int { recipe.base == nil ? k : k + 1 }
-
   /// Opens the inputs of a recipe and lines them up.
   ///
   /// - Throws: `EmbedFuseError`: usage for a recipe that can't be carried out; missing input or bad data, with
@@ -107,7 +104,9 @@ public struct FusionPlan: Sendable {
         remedy: "name the pretrained checkpoint with --base, or use --method soup")
     }
     guard recipe.base != nil || recipe.nonFinite != .base else {
-      throw EmbedFuseError(.usage, "--nonfinite base takes the base's values, but there is no base")
+      throw EmbedFuseError(
+        .usage, "--nonfinite base takes the base's values, but there is no base",
+        remedy: "name one with --base, or use --nonfinite allow")
     }
     let counts =
       recipe.slices.isEmpty

@@ -49,11 +49,6 @@ public struct TensorValue: Sendable, Hashable, ExpressibleByFloatLiteral, Expres
       self.pattern = pattern
       self.points = points
     }
-
-    /// A number for the tensors whose name contains a text; nil for all.
-    public init(filter: String?, value: Double) {
-      self.init(filter.map { .contains($0) }, points: [String(value)])
-    }
   }
 
   /// The rules in order.

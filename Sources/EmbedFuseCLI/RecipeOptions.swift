@@ -118,7 +118,9 @@ struct RecipeOptions: ParsableArguments {
           repeating: pins[0], inputs: (base.map { [$0] } ?? []) + models + fisher, options: opening.options))
     }
     guard isRecipeFile, let path = models.first else {
-      guard !lenient else { throw EmbedFuseError(.usage, "--lenient is for recipe files") }
+      guard !lenient else {
+        throw EmbedFuseError(.usage, "--lenient is for recipe files", remedy: "leave it out")
+      }
       var recipe = try recipe()
       opening.apply(to: &recipe.opening)
       return RecipeFile(recipe)
@@ -162,7 +164,7 @@ struct RecipeOptions: ParsableArguments {
     }
     if let weights, weights.values.count != models.count, select == nil {
       throw EmbedFuseError(
-        .usage, "--weights gives \(weights.values.count) weights for \(models.count) models",
+        .usage, "--weights gives \(weights.values.count) numbers, but there are \(models.count) models",
         remedy: "give one weight for each model, in the order of the models")
     }
     let (method, modelParameters) = try methodSettings()
@@ -182,7 +184,9 @@ struct RecipeOptions: ParsableArguments {
     var ofModels: [[String: TensorValue]] = []
     for setting in settings {
       guard let equals = setting.firstIndex(of: "=") else {
-        throw EmbedFuseError(.usage, "--set \(setting.printable) is not of the form KEY=VALUE")
+        throw EmbedFuseError(
+          .usage, "--set \(setting.printable) is not of the form KEY=VALUE",
+          remedy: "write --set \(setting.printable)=VALUE")
       }
       let (key, text) = (String(setting[..<equals]), String(setting[setting.index(after: equals)...]))
       let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)

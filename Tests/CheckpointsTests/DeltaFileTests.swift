@@ -7,9 +7,9 @@ import Testing
 
 /// Checkpoints that are stored as differences to another: what comes back, and from which base.
 @Suite struct DeltaFileTests {
-  private let folder: TestFolder
+  private let folder: TemporaryFolder
 
-  init() throws { folder = try TestFolder() }
+  init() throws { folder = try TemporaryFolder() }
 
   /// The same tensors after some training: low bits differ, every third 16-byte stretch is as it was.
   static func tuned(_ sample: HDF5Sample, seed: UInt64 = 5) -> HDF5Sample {
@@ -32,9 +32,9 @@ import Testing
   private func write(_ values: HDF5Sample, relativeTo base: HDF5Sample, as name: String = "delta.h5") throws
     -> String
   {
-    try base.write(to: folder.path("base.h5"))
-    let path = folder.path(name)
-    try values.write(to: path, relativeTo: try DeltaBase(at: folder.path("base.h5")))
+    try base.write(to: folder("base.h5"))
+    let path = folder(name)
+    try values.write(to: path, relativeTo: try DeltaBase(at: folder("base.h5")))
     return path
   }
 
@@ -53,8 +53,8 @@ import Testing
     let values = Self.tuned(.everything)
     _ = try write(values, relativeTo: .everything)
     let files = try [1, 4].map { threads in
-      let path = folder.path("\(threads).h5")
-      try values.write(to: path, threads: threads, relativeTo: try DeltaBase(at: folder.path("base.h5")))
+      let path = folder("\(threads).h5")
+      try values.write(to: path, threads: threads, relativeTo: try DeltaBase(at: folder("base.h5")))
       return try Data(contentsOf: URL(fileURLWithPath: path))
     }
     #expect(files[0] == files[1])
@@ -90,7 +90,7 @@ import Testing
     base.add("w", .f32, [600, 1024])
     let path = try write(Self.tuned(base), relativeTo: base)
     let size = { try #require(FileManager.default.contents(atPath: $0)).count }
-    #expect(try size(path) * 4 < size(folder.path("base.h5")))
+    #expect(try size(path) * 4 < size(folder("base.h5")))
   }
 
   /// To readers that know nothing of differences they are integers, never weights.
@@ -128,7 +128,7 @@ import Testing
 
   @Test func describingNeedsNoBase() throws {
     let path = try write(Self.tuned(.everything), relativeTo: .everything)
-    try FileManager.default.removeItem(atPath: folder.path("base.h5"))
+    try FileManager.default.removeItem(atPath: folder("base.h5"))
     let source = try ModelSource.open(path, options: OpeningOptions(describing: true))
     #expect(source.relativeTo == "base.h5")
     #expect(Set(source.tensors.map(\.stored.info)) == Set(HDF5Sample.everything.tensors))
@@ -137,55 +137,55 @@ import Testing
 
 /// Bases that are missing, others or deltas themselves.
 @Suite struct DeltaBaseTests {
-  private let folder: TestFolder
+  private let folder: TemporaryFolder
   private let base: HDF5Sample
   private let values: HDF5Sample
 
   init() throws {
-    folder = try TestFolder()
+    folder = try TemporaryFolder()
     var base = HDF5Sample()
     base.add("a", .f32, [600, 512])
     base.add("b", .f32, [600, 512])
     base.add("c", .bf16, [300, 512])
     self.base = base
     values = DeltaFileTests.tuned(base)
-    try base.write(to: folder.path("base.h5"))
-    try values.write(to: folder.path("delta.h5"), relativeTo: try DeltaBase(at: folder.path("base.h5")))
+    try base.write(to: folder("base.h5"))
+    try values.write(to: folder("delta.h5"), relativeTo: try DeltaBase(at: folder("base.h5")))
   }
 
   private func options(_ base: String) -> OpeningOptions {
     var options = OpeningOptions()
-    options.deltaBase = folder.path(base)
+    options.deltaBase = folder(base)
     return options
   }
 
   /// Opens the file over another base and reads one of its tensors.
   private func error(over name: String, reading tensor: String = "a") -> EmbedFuseError? {
     #expect(throws: EmbedFuseError.self) {
-      let source = try ModelSource.open(folder.path("delta.h5"), options: options(name))
+      let source = try ModelSource.open(folder("delta.h5"), options: options(name))
       _ = try source.tensors.first { $0.name == tensor }?.stored.values()
     }
   }
 
   @Test func aNamedBaseIsTaken() throws {
-    try FileManager.default.moveItem(atPath: folder.path("base.h5"), toPath: folder.path("elsewhere.h5"))
-    let source = try ModelSource.open(folder.path("delta.h5"), options: options("elsewhere.h5"))
+    try FileManager.default.moveItem(atPath: folder("base.h5"), toPath: folder("elsewhere.h5"))
+    let source = try ModelSource.open(folder("delta.h5"), options: options("elsewhere.h5"))
     #expect(try source.tensors.map { try $0.stored.values() } == values.values)
   }
 
   @Test func aBaseOfAnotherFormatIsTheSameBase() throws {
-    let path = folder.path("base.safetensors")
+    let path = folder("base.safetensors")
     try SafetensorsBuilder.write(
       zip(base.tensors, base.values).map { info, bytes in
         (info.name, info.elementType, info.shape.dimensions, bytes)
       }, to: path)
-    let source = try ModelSource.open(folder.path("delta.h5"), options: options("base.safetensors"))
+    let source = try ModelSource.open(folder("delta.h5"), options: options("base.safetensors"))
     #expect(try source.tensors.map { try $0.stored.values() } == values.values)
   }
 
   @Test func aMissingBaseIsNamed() throws {
-    try FileManager.default.removeItem(atPath: folder.path("base.h5"))
-    let error = #expect(throws: EmbedFuseError.self) { try ModelSource.open(folder.path("delta.h5")) }
+    try FileManager.default.removeItem(atPath: folder("base.h5"))
+    let error = #expect(throws: EmbedFuseError.self) { try ModelSource.open(folder("delta.h5")) }
     #expect(error?.code == .missingInput)
     #expect(error?.problem.contains("differences to base.h5") == true)
     #expect(error?.remedy?.contains("--delta-base") == true)
@@ -195,7 +195,7 @@ import Testing
     var other = HDF5Sample()
     other.add("a", .f32, [600, 512])
     other.add("c", .bf16, [300, 512])
-    try other.write(to: folder.path("other.h5"))
+    try other.write(to: folder("other.h5"))
     let error = error(over: "other.h5")
     #expect(error?.code == .badData && error?.tensor == "b")
     #expect(error?.remedy?.contains("--delta-base") == true)
@@ -207,7 +207,7 @@ import Testing
     other.add("a", .f32, [600, 512])
     other.add("b", type, shape)
     other.add("c", .bf16, [300, 512])
-    try other.write(to: folder.path("other.h5"))
+    try other.write(to: folder("other.h5"))
     #expect(error(over: "other.h5")?.tensor == "b")
   }
 
@@ -216,24 +216,24 @@ import Testing
     var other = base
     other.values[1][other.values[1].count - 1] ^= 1
     other.values[2][0] ^= 1
-    try other.write(to: folder.path("other.h5"))
+    try other.write(to: folder("other.h5"))
     for tensor in ["b", "c"] {
       let error = error(over: "other.h5", reading: tensor)
       #expect(error?.code == .badData && error?.tensor == "b", "\(tensor)")
       #expect(error?.problem.contains("other.h5") == true)
     }
     // What is the same gives the same.
-    let source = try ModelSource.open(folder.path("delta.h5"), options: options("other.h5"))
+    let source = try ModelSource.open(folder("delta.h5"), options: options("other.h5"))
     #expect(try source.tensors.first { $0.name == "a" }?.stored.values() == values.values[0])
   }
 
   @Test func nothingIsStoredRelativeToDifferences() throws {
-    let error = #expect(throws: EmbedFuseError.self) { try DeltaBase(at: folder.path("delta.h5")) }
-    #expect(error?.code == .usage && error?.path == folder.path("delta.h5"))
+    let error = #expect(throws: EmbedFuseError.self) { try DeltaBase(at: folder("delta.h5")) }
+    #expect(error?.code == .usage && error?.path == folder("delta.h5"))
   }
 
   @Test func differencesAreNoBase() throws {
-    try FileManager.default.copyItem(atPath: folder.path("delta.h5"), toPath: folder.path("copy.h5"))
+    try FileManager.default.copyItem(atPath: folder("delta.h5"), toPath: folder("copy.h5"))
     #expect(error(over: "copy.h5")?.problem.contains("itself stored relative to another") == true)
   }
 
@@ -242,26 +242,26 @@ import Testing
     other.add("x", .f32, [600, 512])
     other.add("a", .f16, [600, 512])
     let error = #expect(throws: EmbedFuseError.self) {
-      try other.write(to: folder.path("new.h5"), relativeTo: try DeltaBase(at: folder.path("base.h5")))
+      try other.write(to: folder("new.h5"), relativeTo: try DeltaBase(at: folder("base.h5")))
     }
     #expect(error?.code == .usage)
-    #expect(!FileManager.default.fileExists(atPath: folder.path("new.h5")))
+    #expect(!FileManager.default.fileExists(atPath: folder("new.h5")))
   }
 }
 
 /// Files whose description of the base is wrong, though HDF5 finds nothing wrong with them.
 @Suite struct DeltaRecordTests {
-  private let folder: TestFolder
+  private let folder: TemporaryFolder
   private let info: TensorInfo
   private let sample: HDF5Sample
 
   init() throws {
-    folder = try TestFolder()
+    folder = try TemporaryFolder()
     var sample = HDF5Sample()
     sample.add("w", .f32, [16, 16])
     self.sample = sample
     info = sample.tensors[0]
-    try sample.write(to: folder.path("base.h5"))
+    try sample.write(to: folder("base.h5"))
   }
 
   /// Writes a file without differences, changed before it is closed, and says how reading it fails.
@@ -272,7 +272,7 @@ import Testing
     var texts = DeltaRecord.texts(
       base: "base.h5", digest: .of(tensors: [("w", try #require(ContentDigest(record.digest)))]))
     change(&record, &texts)
-    let path = folder.path("delta.h5")
+    let path = folder("delta.h5")
     let layout = ChunkLayout(info)
     var builder = try HDF5FileBuilder(path: path)
     let dataset = try builder.createDataset(

@@ -151,7 +151,7 @@ import Testing
     let values = (0..<count).map { UInt8(truncatingIfNeeded: $0 / 7 % 251) }
     for (filter, width) in [("zstd", 1), ("zstd", 4), ("zstd", 8)] {
       let encoder = try ChunkEncoder(.level(3))
-      let folder = try TestFolder()
+      let folder = try TemporaryFolder()
       var stored = values
       if width > 1 {
         let whole = count / width * width
@@ -161,7 +161,7 @@ import Testing
         stored += values[whole...]
       }
       let frame = try #require(try encoder.encode(stored.span, width: 1))
-      let path = folder.path("frame")
+      let path = folder("frame")
       try OutputFile.write([1, 2, 3] + frame, to: path)
       var result = [UInt8](repeating: 0, count: count)
       var span = result.mutableSpan
@@ -171,7 +171,7 @@ import Testing
         into: &span)
       #expect(result == values, "\(filter) \(width)")
       for damaged in [Array(frame.dropLast()), frame + [0], frame + frame] {
-        let other = folder.path("damaged\(damaged.count)")
+        let other = folder("damaged\(damaged.count)")
         try OutputFile.write(damaged, to: other)
         #expect(throws: EmbedFuseError.self) {
           var span = result.mutableSpan

@@ -7,9 +7,9 @@ import Testing
 @testable import Checkpoints
 
 @Suite struct HDF5ReaderTests {
-  private let folder: TestFolder
+  private let folder: TemporaryFolder
 
-  init() throws { folder = try TestFolder() }
+  init() throws { folder = try TemporaryFolder() }
 
   @Test(arguments: [("f32", ElementType.f32), ("f16", .f16), ("bf16", .bf16), ("u8_random", .u8)])
   func chunkedDatasetsOfAnotherWriterAreReadExactly(name: String, type: ElementType) throws {
@@ -49,9 +49,9 @@ import Testing
   }
 
   @Test func missingFileAndFileOfAnotherKindAreToldApart() throws {
-    let absent = #expect(throws: EmbedFuseError.self) { try HDF5Reader(folder.path("absent.h5")) }
+    let absent = #expect(throws: EmbedFuseError.self) { try HDF5Reader(folder("absent.h5")) }
     #expect(absent?.code == .missingInput)
-    let path = folder.path("text.h5")
+    let path = folder("text.h5")
     try Data(repeating: 65, count: 4096).write(to: URL(fileURLWithPath: path))
     let other = #expect(throws: EmbedFuseError.self) { try HDF5Reader(path) }
     #expect(other?.code == .badData)
@@ -60,7 +60,7 @@ import Testing
   @Test func flippedBitInAChunkIsFoundAndPlaced() throws {
     var sample = HDF5Sample()
     sample.add("w", .f32, [600, 1024])
-    let path = folder.path("flip.h5")
+    let path = folder("flip.h5")
     try sample.write(to: path)
     let directory = try HDF5Directory(of: HDF5File(path))
     guard case .chunked(_, .listed(let chunks)) = directory.datasets[0].layout else {
@@ -86,7 +86,7 @@ import Testing
   @Test func truncatedFilesAreRefused() throws {
     var sample = HDF5Sample()
     sample.add("w", .f32, [600, 1024])
-    let path = folder.path("cut.h5")
+    let path = folder("cut.h5")
     try sample.write(to: path)
     let original = try Data(contentsOf: URL(fileURLWithPath: path))
     for count in [0, 8, 100, original.count / 2, original.count - 1] {

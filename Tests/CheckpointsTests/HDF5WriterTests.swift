@@ -1,18 +1,19 @@
 import Foundation
 import TensorCore
+import TestSupport
 import Testing
 
 @testable import Checkpoints
 
 @Suite struct HDF5WriterTests {
-  private let folder: TestFolder
+  private let folder: TemporaryFolder
 
-  init() throws { folder = try TestFolder() }
+  init() throws { folder = try TemporaryFolder() }
 
   @Test(arguments: [1, 4])
   func everyTypeAndShapeComesBackExactly(threads: Int) throws {
     let sample = HDF5Sample.everything
-    let path = folder.path("all.h5")
+    let path = folder("all.h5")
     try sample.write(to: path, threads: threads)
     let read = try HDF5Sample(reading: path)
     #expect(read.tensors.count == sample.tensors.count)
@@ -26,7 +27,7 @@ import Testing
     let sample = HDF5Sample.everything
     let files = ["tokenizer.json": [UInt8](repeating: 7, count: 50_000), "config.json": Array("{}".utf8)]
     func bytes(threads: Int, heldBack: Int) throws -> Data {
-      let path = folder.path("\(threads)-\(heldBack).h5")
+      let path = folder("\(threads)-\(heldBack).h5")
       try sample.write(
         to: path, threads: threads, metadata: ["b": "1", "a": "2"], files: files, heldBack: heldBack)
       return try Data(contentsOf: URL(fileURLWithPath: path))
@@ -40,14 +41,14 @@ import Testing
   func everyLevelComesBackExactly(compression: ChunkCompression) throws {
     var sample = HDF5Sample()
     sample.add("w", .bf16, [300, 700])
-    let path = folder.path("level.h5")
+    let path = folder("level.h5")
     try sample.write(to: path, compression: compression)
     #expect(try HDF5Sample(reading: path).values == sample.values)
   }
 
   @Test(arguments: [0, 23, -10_000_000])
   func levelOutsideOfZstdsIsRefusedBeforeAFileAppears(level: Int) throws {
-    let path = folder.path("level.h5")
+    let path = folder("level.h5")
     let error = #expect(throws: EmbedFuseError.self) {
       try HDF5Writer(creating: path, tensors: [], compression: .level(level))
     }
@@ -60,7 +61,7 @@ import Testing
     for (type, ratio) in [(ElementType.f32, 1.17), (.bf16, 1.4)] {
       var sample = HDF5Sample()
       sample.add("w", type, [2048, 1024])
-      let path = folder.path("\(type).h5")
+      let path = folder("\(type).h5")
       try sample.write(to: path)
       let size = try #require(FileManager.default.attributesOfItem(atPath: path)[.size] as? Int)
       #expect(Double(sample.values[0].count) / Double(size) > ratio)
@@ -70,7 +71,7 @@ import Testing
   @Test func incompressibleChunksAreStoredAsTheyAre() throws {
     var sample = HDF5Sample()
     sample.add("noise", .f32, [512, 1024], random: true)
-    let path = folder.path("noise.h5")
+    let path = folder("noise.h5")
     try sample.write(to: path)
     let size = try #require(FileManager.default.attributesOfItem(atPath: path)[.size] as? Int)
     #expect(size < sample.values[0].count + 4096)
@@ -85,7 +86,7 @@ import Testing
       "100%.txt": Array("x".utf8),
       "tokenizer.json": (0..<20_000_000).map { UInt8(truncatingIfNeeded: $0 / 1000) },
     ]
-    let path = folder.path("files.h5")
+    let path = folder("files.h5")
     try sample.write(
       to: path, metadata: ["format": "pt", "a/b": "ü", "": "no key", "none": ""], files: files)
     let reader = try HDF5Reader(path)
@@ -99,19 +100,19 @@ import Testing
 
   @Test(arguments: ["", "/etc/passwd", "../x", "a//b", "a/../b", "a\0b"])
   func fileNamesThatLeadOutAreRefused(name: String) throws {
-    let writer = try HDF5Writer(creating: folder.path("names.h5"), tensors: [])
+    let writer = try HDF5Writer(creating: folder("names.h5"), tensors: [])
     #expect(throws: EmbedFuseError.self) { try writer.add(file: name, bytes: []) }
   }
 
   @Test func twoTensorsOfOneNameAreRefused() {
     let info = TensorInfo(name: "w", elementType: .f32, shape: Shape([1])!)!
     #expect(throws: EmbedFuseError.self) {
-      try HDF5Writer(creating: folder.path("twice.h5"), tensors: [info, info])
+      try HDF5Writer(creating: folder("twice.h5"), tensors: [info, info])
     }
   }
 
   @Test func anExistingFileIsNotReplaced() throws {
-    let path = folder.path("there.h5")
+    let path = folder("there.h5")
     try Data("mine".utf8).write(to: URL(fileURLWithPath: path))
     let error = #expect(throws: EmbedFuseError.self) { try HDF5Writer(creating: path, tensors: []) }
     #expect(error?.code == .cannotCreate)
@@ -120,7 +121,7 @@ import Testing
 
   @Test func finishingBeforeAllIsWrittenIsAnError() throws {
     let info = TensorInfo(name: "w", elementType: .f32, shape: Shape([1])!)!
-    let writer = try HDF5Writer(creating: folder.path("short.h5"), tensors: [info])
+    let writer = try HDF5Writer(creating: folder("short.h5"), tensors: [info])
     #expect(throws: EmbedFuseError.self) { try writer.finish() }
   }
 }

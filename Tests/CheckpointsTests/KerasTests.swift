@@ -140,16 +140,16 @@ import Testing
 
 /// Models saved whole, and indexes of shards, that are not what they should be.
 @Suite struct KerasContainerTests {
-  private let folder: TestFolder
+  private let folder: TemporaryFolder
 
-  init() throws { folder = try TestFolder() }
+  init() throws { folder = try TemporaryFolder() }
 
   private func error(_ name: String) throws -> EmbedFuseError {
-    try #require(throws: EmbedFuseError.self, performing: { try ModelSource.open(folder.path(name)) })
+    try #require(throws: EmbedFuseError.self, performing: { try ModelSource.open(folder(name)) })
   }
 
   private func write(_ bytes: [UInt8], as name: String) throws {
-    try Data(bytes).write(to: URL(fileURLWithPath: folder.path(name)))
+    try Data(bytes).write(to: URL(fileURLWithPath: folder(name)))
   }
 
   private static func sample(_ name: String) throws -> [UInt8] {
@@ -202,7 +202,7 @@ import Testing
     try writeIndex("{\"/layers/dense/vars\": [\"gone.weights.h5\"]}")
     let error = try error("a.weights.json")
     #expect(error.code == .missingInput)
-    #expect(error.path == folder.path("gone.weights.h5"))
+    #expect(error.path == folder("gone.weights.h5"))
   }
 
   @Test func shardsAndIndexThatDisagreeAreRefused() throws {

@@ -60,11 +60,21 @@ import Testing
   }
 
   @Test func doesNotGuessWhereTwoFit() throws {
-    // Two copies of the model in one checkpoint, of which either could be meant.
-    let input = Self.names.map { "module." + $0 } + Self.names.map { "model." + $0 } + ["module.x"]
-    let base = Self.names
-    let mapping = try? Self.map(base, input)
-    #expect(mapping == nil || mapping!.extra.count >= Self.names.count)
+    // With the prefix one tensor fits, without it another.
+    let error = #expect(throws: EmbedFuseError.self) {
+      try Self.map(
+        ["a.weight", "module.b.weight"], ["module.a.weight", "module.b.weight", "module.c.weight"])
+    }
+    #expect(error?.code == .badData && error?.path == "input")
+    #expect(error?.problem.contains("in two ways") == true, "\(error?.problem ?? "")")
+  }
+
+  /// Only what most names carry wraps a model: a second copy of it is extra.
+  @Test func takesThePrefixOfMostNames() throws {
+    let copy = Self.names.map { "model." + $0 }
+    let mapping = try Self.map(Self.names, Self.names.map { "module." + $0 } + copy + ["module.x"])
+    #expect(mapping.inputPrefix == "module." && mapping.missing.isEmpty)
+    #expect(mapping.extra == copy + ["module.x"])
   }
 
   @Test func matchesTheGoldenFileWithAPrefix() throws {

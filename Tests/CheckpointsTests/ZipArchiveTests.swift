@@ -153,6 +153,52 @@ import Testing
     #expect(refusal { $0.entryCount = 3 }.contains("102 bytes for 3 entries"))
   }
 
+  /// Changes bytes of the archive itself: those behind the place of some first ones.
+  private func refusal(of signature: [UInt8], _ offset: Int, _ bytes: [UInt8], zip64: Bool = false) throws
+    -> String
+  {
+    var builder = ZipBuilder()
+    builder.zip64 = zip64
+    builder.entries = [.init("a/one", Array(0..<100))]
+    var archive = builder.bytes
+    let place = try #require(archive.firstRange(of: signature)).lowerBound + offset
+    archive.replaceSubrange(place..<place + bytes.count, with: bytes)
+    return try #require(throws: EmbedFuseError.self) { try self.archive(archive) }.problem
+  }
+
+  @Test func refusesRecordsThatAreNotWhereTheyShouldBe() throws {
+    let (header, entry, end64, locator) =
+      (
+        [0x50, 0x4B, 3, 4], [0x50, 0x4B, 1, 2], [0x50, 0x4B, 6, 6], [0x50, 0x4B, 6, 7]
+      ) as ([UInt8], [UInt8], [UInt8], [UInt8])
+    #expect(try refusal(of: header, 0, [0]).contains("a/one of the zip archive has no header here"))
+    #expect(try refusal(of: entry, 0, [0]).contains("has no entry here, where one is due"))
+    // The length of a name; the place of the header; the length of the header's extra field.
+    #expect(try refusal(of: entry, 28, [0xFF]).contains("directory goes beyond it"))
+    #expect(try refusal(of: entry, 42, [200]).contains("starts beyond its data"))
+    #expect(try refusal(of: header, 28, [1]).contains("goes beyond its data"))
+    #expect(try refusal(of: end64, 0, [0], zip64: true).contains("zip64 end record is missing"))
+    #expect(try refusal(of: locator, 8, [0xFF, 0xFF], zip64: true).contains("zip64 end record is missing"))
+    #expect(try refusal(of: end64, 16, [1], zip64: true).contains("several volumes"))
+  }
+
+  @Test func refusesCompressedSizesThatAreNotTheStreams() {
+    func sized(_ difference: Int) -> String {
+      refusal {
+        let data = ZipBuilder.deflate([UInt8](repeating: 7, count: 5000))
+        $0.entries[1].data =
+          difference < 0 ? Array(data.dropLast(-difference)) : data + [UInt8](repeating: 0, count: difference)
+        $0.entries[1].deflated = false
+        $0.entries[1].method = 8
+        $0.entries[1].byteCount = 5000
+        $0.entries[1].checksum = ZipBuilder.crc([UInt8](repeating: 7, count: 5000))
+      }
+    }
+    #expect(sized(0) == "accepted")
+    #expect(sized(-3).contains("its compressed data stop"), "\(sized(-3))")
+    #expect(sized(2).contains("its compressed data end before"), "\(sized(2))")
+  }
+
   @Test func refusesNamesThatAreNotUTF8() {
     #expect(refusal { $0.entries[0].name = [0xFF] }.contains("no UTF-8"))
   }

@@ -122,6 +122,73 @@ import Testing
       "edited/config.json: byte 22: invalid JSON", "edited by hand")
   }
 
+  @Test(arguments: [
+    (["verify", "base"], 66, "base: has no manifest", "verify checks what embedfuse has written"),
+    (["verify", "base", "retrieval"], 64, "inputs are read only by --rerun", ""),
+    (["merge", "-o", "x"], 64, "there is nothing to fuse", "name at least one fine-tuned checkpoint"),
+    (["merge", "base", "-o", "x", "--lenient"], 64, "--lenient is for recipe files", "leave it out"),
+    (
+      ["merge", "--base", "base", "retrieval", "-o", "x", "--method", "ties", "--set", "density"], 64,
+      "--set density is not of the form KEY=VALUE", "--set density=VALUE"
+    ),
+    (
+      ["merge", "--base", "base", "retrieval", "-o", "x", "--set", "power=1", "--set", "power=2"], 64,
+      "--set gives power twice", "once"
+    ),
+    (
+      ["merge", "--base", "base", "retrieval", "-o", "x", "--set", "power=1", "--power", "2"], 64,
+      "power is given by --power and by --set", "once"
+    ),
+    (
+      ["merge", "--base", "base", "retrieval", "-o", "x.h5", "--compression-level", "23"], 64,
+      "--compression-level must be 1 to 22", ""
+    ),
+    (
+      ["merge", "retrieval", "-o", "x", "--method", "soup", "--nonfinite", "base"], 64, "there is no base",
+      "name one with --base"
+    ),
+    (
+      ["merge", "retrieval", "similarity", "-o", "x", "--method", "geometric-median", "--weights=1,-1"], 64,
+      "must be 0 or more, and not all 0", "choose other weights"
+    ),
+    (
+      [
+        "merge", "--base", "base", "retrieval", "-o", "x", "--method", "fisher", "--fisher", "base",
+        "--weights=-1",
+      ],
+      64, "must be 0 or more, and not all 0", "choose other weights"
+    ),
+  ])
+  func aRequestThatCanNotBeMeant(arguments: [String], code: Int32, problem: String, remedy: String) throws {
+    let work = try Workspace()
+    let outcome = try Command.run(arguments, in: work.folder.path)
+    #expect(outcome.code == code, "\(outcome.error)")
+    #expect(
+      outcome.error.contains(problem) && (remedy.isEmpty || outcome.error.contains(remedy)),
+      "\(outcome.error)")
+    #expect(work.added.isEmpty && work.inputsAreUntouched)
+  }
+
+  @Test(arguments: ["tf_model.h5", "flax_model.msgpack", "pytorch_model.pt"])
+  func aModelOfAnotherFramework(weights: String) throws {
+    let work = try Workspace()
+    try FileManager.default.createDirectory(atPath: work.folder("m"), withIntermediateDirectories: true)
+    try Data([1]).write(to: URL(fileURLWithPath: work.folder("m/\(weights)")))
+    try fails(
+      work, ["inspect", "m"], .missingInput, "m: holds its weights as \(weights), which can't be read",
+      "save the model as safetensors")
+  }
+
+  @Test func aModuleOfAModelThatWasNotCopied() throws {
+    let work = try Workspace()
+    try FileManager.default.createDirectory(atPath: work.folder("m"), withIntermediateDirectories: true)
+    try Data(#"[{"path": "0_Transformer", "type": "x.Transformer"}]"#.utf8)
+      .write(to: URL(fileURLWithPath: work.folder("m/modules.json")))
+    try fails(
+      work, ["inspect", "m"], .missingInput, "m/0_Transformer: there is no such directory",
+      "copy the whole model")
+  }
+
   @Test func aManifestThatIsNone() throws {
     try fails(
       try Workspace(), ["merge", "--locked", "base/config.json", "-o", "x"], .badData,

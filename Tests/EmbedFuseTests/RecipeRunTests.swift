@@ -133,12 +133,13 @@ import Testing
   @Test func aFusionFromARecipeCanBeVerifiedAndMadeAgain() async throws {
     let folder = try TemporaryFolder()
     let golden = try #require(GoldenTests.mergekit.first { $0.name == "yaml_slices_slerp" })
-    // Inputs stand beside the output, so that the manifest's paths lead to them.
     let text = golden.config.replacing("inputs/deep", with: RecipeFileTests.deep)
     let recipe = try RecipeFileTests.read(text).outputs[0].recipe
     let manifest = try await FusionPlan(recipe).run(to: folder("out")).manifest
     #expect(manifest.json["recipe"]?["slices"]?.arrayValue?.count == 2)
-    _ = try await Verification(of: folder("out")).run()
+    let report = try await Verification(of: folder("out")).run(rerun: true, inputs: recipe.inputs)
+    #expect(
+      report.reran && report.tensorCount == manifest.json["output"]?["tensors"]?.objectValue?.members.count)
   }
 
   /// A method of one's own is used like those of embedfuse.

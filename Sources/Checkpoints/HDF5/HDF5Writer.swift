@@ -110,11 +110,6 @@ public final class HDF5Writer: CheckpointWriter {
   }
 
   /// Replaces the texts attached to the checkpoint, until `finish` stores them.
-  public func setMetadata(_ metadata: KeyValuePairs<String, String>) throws(EmbedFuseError) {
-    setMetadata(metadata.map { (key: $0.key, value: $0.value) })
-  }
-
-  /// Replaces the texts attached to the checkpoint, until `finish` stores them.
   public func setMetadata(_ metadata: [(key: String, value: String)]) {
     file.setMetadata(metadata.reduce(into: [:]) { $0[$1.key] = $1.value })
   }

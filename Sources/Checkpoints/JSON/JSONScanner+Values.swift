@@ -43,20 +43,6 @@ extension JSONScanner {
     guard offset > start else { throw unexpected(bytes, expected: "a digit") }
   }
 
-  /// Passes over the next value, whatever it is.
-  mutating func skipValue(_ bytes: Span<UInt8>) throws(EmbedFuseError) {
-    switch peek(bytes) {
-    case UInt8(ascii: "{"):
-      try beginObject(bytes)
-      while try nextKey(bytes) != nil { try skipValue(bytes) }
-    case UInt8(ascii: "["):
-      try beginArray(bytes)
-      while try nextElement(bytes) { try skipValue(bytes) }
-    default:
-      _ = try scalar(bytes)
-    }
-  }
-
   /// Reads a value that is neither array nor object.
   mutating func scalar(_ bytes: Span<UInt8>) throws(EmbedFuseError) -> JSON {
     switch peek(bytes) {

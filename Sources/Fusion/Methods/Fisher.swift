@@ -18,7 +18,8 @@ public struct Fisher: FusionMethod {
   public func validate(_ tensor: TensorContext) throws(EmbedFuseError) {
     guard !tensor.priors.allSatisfy({ $0 >= 0 }) || tensor.priors.reduce(0, +) <= 0 else { return }
     throw EmbedFuseError(
-      .usage, "the weights \(tensor.priors) must be 0 or more, and not all 0", tensor: tensor.name)
+      .usage, "the weights \(tensor.priors) must be 0 or more, and not all 0", tensor: tensor.name,
+      remedy: "choose other weights")
   }
 
   /// Writes the weighted mean.

@@ -24,8 +24,8 @@ public struct GeometricMedian: FusionMethod {
   public func validate(_ tensor: TensorContext) throws(EmbedFuseError) {
     guard !tensor.priors.allSatisfy({ $0 >= 0 }) || tensor.priors.reduce(0, +) <= 0 else { return }
     throw EmbedFuseError(
-      .usage, "the weights \(tensor.priors) of a median must be 0 or more, and not all 0", tensor: tensor.name
-    )
+      .usage, "the weights \(tensor.priors) of a median must be 0 or more, and not all 0",
+      tensor: tensor.name, remedy: "choose other weights")
   }
 
   /// The products of the differences.
