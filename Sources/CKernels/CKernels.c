@@ -122,11 +122,21 @@ static inline uint64_t random_bits(uint64_t key, uint64_t place) {
   return (z ^ (z >> 31)) >> 11;
 }
 
+// HAS_HALF: instructions widen binary16.
+#if defined(__x86_64__)
+#define HAS_HALF 0
+#else
+typedef _Float16 half_floats __attribute__((vector_size(2 * CK_LANES)));
+#define HAS_HALF 1
+#endif
 #define NAME(f) f##_baseline
 #include "Loops.inc"
 #undef NAME
 
 #if defined(__x86_64__)
+typedef _Float16 half_floats __attribute__((vector_size(2 * CK_LANES)));
+#undef HAS_HALF
+#define HAS_HALF 1
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))), apply_to = function)
 #define NAME(f) f##_v3
 #include "Loops.inc"

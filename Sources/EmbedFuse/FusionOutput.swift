@@ -46,11 +46,12 @@ struct FusionOutput: Sendable {
       target = .directory(
         try ModelDirectoryWriter(
           in: path, try ShardLayout(contents.placements(), maximumShardBytes: options.maximumShardBytes),
-          making: shards))
+          making: shards, isFlushed: options.synchronize))
     case .safetensors:
       target = .safetensors(
         try SafetensorsWriter(
-          creating: path, tensors: contents.tensors, metadata: Self.metadata(contents, manifest?.text)))
+          creating: path, tensors: contents.tensors, metadata: Self.metadata(contents, manifest?.text),
+          isFlushed: options.synchronize))
     case .hdf5:
       let writer = try HDF5Writer(
         creating: path, tensors: contents.tensors,

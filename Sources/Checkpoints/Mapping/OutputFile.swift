@@ -5,12 +5,13 @@ import TensorCore
 
 /// A new file being written at given positions, by several workers at once.
 ///
-/// The system is told to begin writing to disk every 16 MiB, so that the last flush finds little to do and dirty
-/// pages don't pile up.
+/// Of a file that will be flushed the system is told to begin writing to disk every 16 MiB, so that the flush finds
+/// little to do.
 public final class OutputFile: Sendable {
   /// Where it is written.
   public let path: String
   private let descriptor: Int32
+  private let isFlushed: Bool
   private let isOpen = Atomic<Bool>(true)
   private let writtenBytes = Atomic<Int>(0)
   private static let writebackBytes = 16 << 20
@@ -20,10 +21,14 @@ public final class OutputFile: Sendable {
   /// - Parameters:
   ///   - path: where; nothing may stand there, not even a link.
   ///   - byteCount: the file's size, if it is known.
+  ///   - isFlushed: false if nobody will wait for the disk.
   /// - Throws: `EmbedFuseError`: cannot create if the file can't be made; input/output if the disk is too full for
   ///   it, telling how much is free.
-  public init(creating path: String, byteCount: Int = 0) throws(EmbedFuseError) {
+  public init(
+    creating path: String, byteCount: Int = 0, isFlushed: Bool = true
+  ) throws(EmbedFuseError) {
     self.path = path
+    self.isFlushed = isFlushed
     var descriptor: Int32
     repeat {
       descriptor = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
@@ -83,6 +88,7 @@ public final class OutputFile: Sendable {
           number: number)
       }
     }
+    guard isFlushed else { return }
     let total = writtenBytes.add(done, ordering: .relaxed)
     if total.oldValue / Self.writebackBytes != total.newValue / Self.writebackBytes {
       // Only a hint: where it fails, the last flush does the work.

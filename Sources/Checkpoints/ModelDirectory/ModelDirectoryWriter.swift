@@ -19,8 +19,9 @@ public final class ModelDirectoryWriter: CheckpointWriter {
   ///   - directory: the directory, which is there; folders are made as needed.
   ///   - layout: the tensors and their files.
   ///   - shards: the files that are made; nil for all.
+  ///   - isFlushed: as `OutputFile` has it.
   public init(
-    in directory: String, _ layout: ShardLayout, making shards: [Int]? = nil
+    in directory: String, _ layout: ShardLayout, making shards: [Int]? = nil, isFlushed: Bool = true
   ) throws(EmbedFuseError) {
     self.layout = layout
     var writers = Array(repeating: SafetensorsWriter?.none, count: layout.shards.count)
@@ -30,7 +31,9 @@ public final class ModelDirectoryWriter: CheckpointWriter {
       guard shards?.contains(shard) != false else { continue }
       let path = FilePath.join(directory, description.path)
       try OutputFile.makeDirectories(FilePath.folder(of: path))
-      writers[shard] = try SafetensorsWriter(creating: path, tensors: layout.tensors(ofShard: shard))
+      writers[shard] = try SafetensorsWriter(
+        creating: path, tensors: layout.tensors(ofShard: shard), metadata: [("format", "pt")],
+        isFlushed: isFlushed)
     }
     self.writers = writers
     self.targets = targets

@@ -34,13 +34,14 @@ public final class SafetensorsWriter: CheckpointWriter {
       creating: path, tensors: tensors, metadata: metadata.map { (key: $0.key, value: $0.value) })
   }
 
-  /// Creates the file, with metadata in this order.
+  /// Creates the file, with metadata in this order; `isFlushed` as `OutputFile` has it.
   public init(
-    creating path: String, tensors: [TensorInfo], metadata: [(key: String, value: String)]
+    creating path: String, tensors: [TensorInfo], metadata: [(key: String, value: String)],
+    isFlushed: Bool = true
   ) throws(EmbedFuseError) {
     self.tensors = tensors
     let header = try SafetensorsLayout(tensors: tensors, metadata: metadata)
-    file = try OutputFile(creating: path, byteCount: header.byteCount)
+    file = try OutputFile(creating: path, byteCount: header.byteCount, isFlushed: isFlushed)
     remaining = Atomic(tensors.reduce(0) { $0 + $1.byteCount })
     let bytes = header.bytes
     try file.write(bytes.span, at: 0)
