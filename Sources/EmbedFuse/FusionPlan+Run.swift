@@ -16,7 +16,8 @@ public struct FusionResult: Sendable {
   public let bytesWritten: Int
   /// The models that were fused, in order.
   public let models: [String]
-  /// The share of the whole weight that each model was given, in the order of the models.
+  /// The mean weight that each model was given, in the order of the models. They sum to 1, but for methods that sum
+  /// weighted deltas without dividing.
   public let weightShares: [Double]
   /// What should be told.
   public internal(set) var notes: [String]

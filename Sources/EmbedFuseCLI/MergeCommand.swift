@@ -205,9 +205,15 @@ enum Summary {
     let models = result.models
     guard result.weightShares.count == models.count else { return }
     let width = models.map(\.count).max() ?? 0
+    // Where a method sums without dividing, weights are no shares of anything.
+    let areShares = abs(result.weightShares.reduce(0, +) - 1) < 1e-9
     for (model, share) in zip(models, result.weightShares) {
       let name = model.printable + String(repeating: " ", count: max(0, width - model.count))
-      Console.error("  \(name)  \(Readable.decimal(share * 100, places: 1)) % of the weight")
+      let text =
+        areShares
+        ? "\(Readable.decimal(share * 100, places: 1)) % of the weight"
+        : "weight \(Readable.decimal(share, places: 3))"
+      Console.error("  \(name)  \(text)")
     }
   }
 }

@@ -20,10 +20,10 @@ struct RecipeOptions: ParsableArguments {
     completion: .list(FusionMethods.all.map { $0.description.name }))
   var method: String?
 
-  @Option(help: "Elements that share their weights: element, row, tensor, layer, model. (default: element)")
+  @Option(help: "Elements that share their weights. (default: element)")
   var granularity: DeltaGuided.Granularity?
 
-  @Option(help: "Size of a delta over a group: mean-abs, rms, relative. (default: mean-abs)")
+  @Option(help: "Size of a delta over a group. (default: mean-abs)")
   var magnitude: DeltaGuided.Magnitude?
 
   @Option(
@@ -33,7 +33,7 @@ struct RecipeOptions: ParsableArguments {
       discussion: "0 gives the uniform soup, less than 0 favours the models that moved least."))
   var power: Double?
 
-  @Option(help: "Divide magnitudes by each model's own RMS over: none, model, tensor. (default: none)")
+  @Option(help: "Divide magnitudes by each model's own RMS, over the model or a tensor. (default: none)")
   var balance: DeltaGuided.Balance?
 
   @Option(
@@ -60,19 +60,19 @@ struct RecipeOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Whose results to give where mergekit 0.1.5 is fragile: none, mergekit.",
+      "Whose results to give where mergekit 0.1.5 is fragile.",
       discussion: "The default is none, and mergekit for a recipe that is written as mergekit's are."))
   var compat: CompatibleProgram?
 
   @Option(help: "Element type of the fused tensors; the base's if not given.")
   var dtype: ElementType?
 
-  @Option(help: "Tensors that some inputs lack: error, base (keep the base's), drop. (default: error)")
+  @Option(help: "Tensors that some inputs lack: refuse, keep the base's, or leave out. (default: error)")
   var missing: MissingPolicy?
 
   @Option(
     name: .customLong("nonfinite"),
-    help: "NaN and infinity in an input: error, base (take the base's value), allow. (default: error)")
+    help: "NaN and infinity in an input: refuse, take the base's value, or fuse them. (default: error)")
   var nonFinite: NonFinitePolicy?
 
   @Option(

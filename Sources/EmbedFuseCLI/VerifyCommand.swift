@@ -6,7 +6,7 @@ struct VerifyCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify", abstract: "Check a fused checkpoint against its manifest.")
 
-  @Argument(help: "A fused checkpoint: directory, .safetensors or .h5.")
+  @Argument(help: "What merge has written: a directory or a file.")
   var path: String
 
   @Argument(
