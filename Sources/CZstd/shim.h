@@ -12,8 +12,9 @@ static inline size_t ef_zstd_compress(ZSTD_CCtx *context, const void *source, si
   if (!ZSTD_isError(status)) status = ZSTD_CCtx_setPledgedSrcSize(context, count * length);
   if (ZSTD_isError(status)) return status;
   ZSTD_outBuffer output = {target, capacity, 0};
+  ZSTD_inBuffer input = {source, 0, 0};
   for (size_t part = 0; part < count; part++) {
-    ZSTD_inBuffer input = {(const char *)source + part * length, length, 0};
+    input.size += length;
     do {
       status = ZSTD_compressStream2(context, &output, &input, part + 1 < count ? ZSTD_e_flush : ZSTD_e_end);
       if (ZSTD_isError(status)) return status;

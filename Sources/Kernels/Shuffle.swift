@@ -1,16 +1,24 @@
 import CKernels
+import Glibc
 
 /// The byte shuffle of HDF5's filter 2: the bytes of the elements regrouped into planes, plane `b` holding byte
 /// `b` of every element. It brings the exponents of floating-point numbers together, which is what compresses.
 public enum Shuffle {
-  /// Writes the planes of the elements in `source` to `planes`; both hold whole elements of `width` bytes and
-  /// are equally long.
-  public static func split(_ source: Span<UInt8>, width: Int, into planes: inout MutableSpan<UInt8>) {
-    precondition(source.count == planes.count && source.count % width == 0)
+  /// Writes the planes of the elements in `source`, of `width` bytes each, to `planes`.
+  ///
+  /// - Parameter length: bytes of a plane, at least one for each element; the others are set to zero. nil for as many
+  ///   as there are elements.
+  public static func split(
+    _ source: Span<UInt8>, width: Int, into planes: inout MutableSpan<UInt8>, length: Int? = nil
+  ) {
+    let count = source.count / width
+    let length = length ?? count
+    precondition(source.count == count * width && length >= count && planes.count >= length * width)
     unsafe planes.withUnsafeMutableBytes { target in
       unsafe source.withUnsafeBytes { bytes in
-        guard let from = bytes.baseAddress, let to = target.baseAddress else { return }
-        unsafe ck_shuffle(from, to, width, bytes.count / width)
+        guard let to = target.baseAddress else { return }
+        if let from = bytes.baseAddress { unsafe ck_shuffle(from, to, width, count, length) }
+        for plane in 0..<width { unsafe memset(to + plane * length + count, 0, length - count) }
       }
     }
   }

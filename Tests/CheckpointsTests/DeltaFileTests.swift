@@ -277,7 +277,7 @@ import Testing
     var builder = try HDF5FileBuilder(path: path)
     let dataset = try builder.createDataset(
       components, for: info, layout: layout, compression: .differences, isDelta: true)
-    let zeros = HDF5FileBuilder.Chunk(bytes: [UInt8](repeating: 0, count: info.byteCount), mask: 3)
+    let zeros = StoredChunk(bytes: [UInt8](repeating: 0, count: info.byteCount), mask: 3)
     try builder.write(zeros, to: dataset, at: [0, 0], of: "w")
     try builder.attach(record, to: dataset, of: "w")
     try builder.close(dataset, of: "w")

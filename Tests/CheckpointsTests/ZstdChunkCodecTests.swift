@@ -40,14 +40,33 @@ import Testing
     #expect(try encoder.encode(Self.chunk.span, width: 4) == frame())
   }
 
-  @Test func incompressibleChunkHasNoFrame() throws {
+  @Test(arguments: [1, 4], [true, false])
+  func valuesAtAnEdgeAreCompletedByZeros(width: Int, areNoise: Bool) throws {
+    let values = areNoise ? noise(10_000) : Array(Self.chunk.prefix(10_000))
+    let padded = values + [UInt8](repeating: 0, count: areNoise ? 8 : 6_000)
+    let chunk = StoredChunk()
+    let encoder = try ChunkEncoder(.weights)
+    // Whatever was in the buffers before.
+    try encoder.encode(Self.chunk.span, width: width, byteCount: Self.chunk.count, into: chunk)
+    try encoder.encode(values.span, width: width, byteCount: padded.count, into: chunk)
+    #expect((chunk.mask == 0) == !areNoise)
+    let filters: [ChunkFilter] = width == 1 ? [.zstd] : [.shuffle(width: width), .zstd]
+    let stored = Array(chunk.bytes.prefix(chunk.count))
+    #expect(try decode(stored, filters, mask: chunk.mask, count: padded.count) == padded)
+    #expect(try encoder.encode(padded.span, width: width) == (areNoise ? nil : stored))
+  }
+
+  private func noise(_ count: Int) -> [UInt8] {
     var state: UInt64 = 1
-    let noise = (0..<65_536).map { _ in
+    return (0..<count).map { _ in
       state = state &* 6_364_136_223_846_793_005 &+ 1
       return UInt8(truncatingIfNeeded: state >> 56)
     }
+  }
+
+  @Test func incompressibleChunkHasNoFrame() throws {
     for compression in [ChunkCompression.weights, .level(3)] {
-      #expect(try ChunkEncoder(compression).encode(noise.span, width: 4) == nil)
+      #expect(try ChunkEncoder(compression).encode(noise(65_536).span, width: 4) == nil)
     }
   }
 

@@ -1,3 +1,4 @@
+import Checkpoints
 import EmbedFuse
 import Foundation
 import TestSupport
@@ -122,8 +123,27 @@ import Testing
       let bits = (0..<40).map { _ in
         region.bytes.lowerBound * 8 + Int.random(in: 0..<region.bytes.count * 8, using: &generator)
       }
-      #expect(try await Self.unnoticed(bits, of: output, in: output) == [], "\(region.what)")
+      let unnoticed = try await Self.unnoticed(bits, of: output, in: output)
+      #expect(try unnoticed.filter { try !Self.holdsTheSame(output, with: $0) } == [], "\(region.what)")
     }
+  }
+
+  /// True if the files in a compressed checkpoint are the same with a bit of it flipped: there are many ways to say in a
+  /// frame that text stands elsewhere already. The tensors are the same if their digests are.
+  private static func holdsTheSame(_ path: String, with bit: Int) throws -> Bool {
+    let files = { (path: String) in
+      let source = try ModelSource.open(path)
+      return try (source.companions + source.ownFiles).map {
+        [UInt8]($0.relativePath.utf8) + (try $0.bytes())
+      }
+    }
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    bytes[bit / 8] ^= 1 << UInt8(bit % 8)
+    let other = path + ".flipped.h5"
+    defer { try? FileManager.default.removeItem(atPath: other) }
+    try bytes.write(to: URL(fileURLWithPath: other))
+    let before = try files(path)
+    return try before.count > 1 && files(other) == before
   }
 }
 

@@ -20,4 +20,18 @@ import Testing
     Shuffle.join(planes.span, width: width, into: &target)
     #expect(joined == source)
   }
+
+  /// Planes longer than the elements, as an edge chunk has, end in zeros, and nothing is written behind them.
+  @Test(arguments: [1, 2, 4, 8, 3])
+  func longerPlanesEndInZeros(width: Int) {
+    let source = (0..<width * 37).map { UInt8(truncatingIfNeeded: $0 &* 167 | 1) }
+    var padded = source + [UInt8](repeating: 0, count: width * 13)
+    var expected = [UInt8](repeating: 0, count: padded.count)
+    var target = expected.mutableSpan
+    Shuffle.split(padded.span, width: width, into: &target)
+    padded = [UInt8](repeating: 0xAA, count: padded.count + 5)
+    target = padded.mutableSpan
+    Shuffle.split(source.span, width: width, into: &target, length: 50)
+    #expect(padded == expected + [UInt8](repeating: 0xAA, count: 5))
+  }
 }

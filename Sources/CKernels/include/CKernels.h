@@ -217,8 +217,9 @@ void ck_encode_differences(const void *source, const void *base, void *target, s
 void ck_decode_differences(void *bytes, const void *base, size_t width, size_t n);
 
 /// Gathers byte b of all n elements of `width` bytes into plane b of the target, for each b: the encoding of
-/// HDF5's shuffle filter. Source and target don't overlap; any alignment.
-void ck_shuffle(const void *source, void *target, size_t width, size_t n);
+/// HDF5's shuffle filter. Planes begin `stride` >= n bytes apart; what lies between them is left as it is. Source and
+/// target don't overlap; any alignment.
+void ck_shuffle(const void *source, void *target, size_t width, size_t n, size_t stride);
 
 /// The inverse of ck_shuffle.
 void ck_unshuffle(const void *source, void *target, size_t width, size_t n);

@@ -46,6 +46,9 @@ public enum ChunkCompression: Sendable, Hashable {
     self.compression = compression
     try set(ZSTD_c_checksumFlag, 1)
     try set(ZSTD_c_contentSizeFlag, 1)
+    // A chunk stays where it is until its frame is complete, so there is no need for a copy of it. Without that
+    // parameter (not a stable one) it is copied, and the frame is the same.
+    _ = unsafe ZSTD_CCtx_setParameter(context, stableInBuffer, 1)
     switch compression {
     case .weights, .differences:
       try set(ZSTD_c_compressionLevel, 1)
@@ -71,6 +74,9 @@ public enum ChunkCompression: Sendable, Hashable {
   /// `ZSTD_c_literalCompressionMode`; 1 means always.
   private var literalCompressionMode: ZSTD_cParameter { ZSTD_c_experimentalParam5 }
 
+  /// `ZSTD_c_stableInBuffer`.
+  private var stableInBuffer: ZSTD_cParameter { ZSTD_c_experimentalParam9 }
+
   deinit { unsafe ZSTD_freeCCtx(context) }
 
   private func set(_ parameter: ZSTD_cParameter, _ value: Int32) throws(EmbedFuseError) {
@@ -83,31 +89,49 @@ public enum ChunkCompression: Sendable, Hashable {
   /// The frame of a whole chunk, or nil where it would not be smaller than the chunk itself.
   ///
   /// - Parameter width: bytes of one element; 1 where nothing is to be shuffled.
-  func encode(_ chunk: Span<UInt8>, width: Int) throws(EmbedFuseError) -> [UInt8]? {
-    guard width > 1 else { return try frame(of: chunk, parts: 1) }
+  func encode(_ values: Span<UInt8>, width: Int) throws(EmbedFuseError) -> [UInt8]? {
+    let chunk = StoredChunk()
+    try encode(values, width: width, byteCount: values.count, into: chunk)
+    return chunk.mask == 0 ? Array(chunk.bytes.prefix(chunk.count)) : nil
+  }
+
+  /// Encodes a chunk of `byteCount` bytes, of which those behind `values` are zeros; stores it as it is where its frame
+  /// would not be smaller.
+  ///
+  /// - Parameter width: bytes of one element; 1 where nothing is to be shuffled.
+  func encode(
+    _ values: Span<UInt8>, width: Int, byteCount: Int, into chunk: StoredChunk
+  ) throws(EmbedFuseError) {
     var planes = [UInt8]()
     swap(&planes, &self.planes)
     defer { swap(&planes, &self.planes) }
-    if planes.count != chunk.count { planes = [UInt8](repeating: 0, count: chunk.count) }
-    do {
+    let isSmaller: Bool
+    if width == 1, values.count == byteCount {
+      isSmaller = try compress(values, parts: 1, into: chunk)
+    } else {
+      if planes.count < byteCount { planes = [UInt8](repeating: 0, count: byteCount) }
       var bytes = planes.mutableSpan
-      Shuffle.split(chunk, width: width, into: &bytes)
+      Shuffle.split(values, width: width, into: &bytes, length: byteCount / width)
+      isSmaller = try compress(
+        planes.span.extracting(0..<byteCount), parts: endsBlocksWithPlanes ? width : 1, into: chunk)
     }
-    return try frame(of: planes.span, parts: endsBlocksWithPlanes ? width : 1)
+    // The pipeline has one filter where nothing is shuffled, otherwise two.
+    if !isSmaller { chunk.set(values, byteCount: byteCount, mask: width > 1 ? 3 : 1) }
   }
 
-  private func frame(of source: Span<UInt8>, parts: Int) throws(EmbedFuseError) -> [UInt8]? {
-    var status = 0
+  /// Makes `chunk` the frame of `source`; false where that would not be smaller.
+  private func compress(
+    _ source: Span<UInt8>, parts: Int, into chunk: StoredChunk
+  ) throws(EmbedFuseError) -> Bool {
     let capacity = max(0, source.count - 1)
-    let frame = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
-      unsafe status = source.withUnsafeBytes { bytes in
+    unsafe source.withUnsafeBytes { bytes in
+      unsafe chunk.set(capacity: capacity) { frame in
         unsafe ef_zstd_compress(
-          context, bytes.baseAddress, parts, bytes.count / parts, buffer.baseAddress, capacity)
+          context, bytes.baseAddress, parts, bytes.count / parts, frame.baseAddress, capacity)
       }
-      count = ZSTD_isError(status) == 0 ? status : 0
     }
-    guard ZSTD_isError(status) == 0 else { throw EmbedFuseError.zstd(status) }
-    return status == 0 ? nil : frame
+    guard ZSTD_isError(chunk.count) == 0 else { throw EmbedFuseError.zstd(chunk.count) }
+    return chunk.count > 0
   }
 }
 

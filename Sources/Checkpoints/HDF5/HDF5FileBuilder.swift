@@ -3,12 +3,6 @@ import TensorCore
 
 /// An HDF5 file being written, for one caller at a time: what is created in the same order gives the same bytes.
 struct HDF5FileBuilder: ~Copyable {
-  /// A chunk as it is stored: its bytes and the mask of the filters that were skipped.
-  struct Chunk: Sendable {
-    var bytes: [UInt8]
-    var mask: UInt32
-  }
-
   let path: String
   private var file: hid_t
   private var groups: Set<String> = []
@@ -98,11 +92,11 @@ struct HDF5FileBuilder: ~Copyable {
 
   /// Writes the chunk whose first element is at `corner`.
   func write(
-    _ chunk: Chunk, to dataset: hid_t, at corner: [UInt64], of name: String
+    _ chunk: StoredChunk, to dataset: hid_t, at corner: [UInt64], of name: String
   ) throws(EmbedFuseError) {
     let corner = corner.map { hsize_t($0) }
     try call("a chunk can't be written", of: name) {
-      unsafe H5Dwrite_chunk(dataset, 0, chunk.mask, corner, chunk.bytes.count, chunk.bytes)
+      unsafe H5Dwrite_chunk(dataset, 0, chunk.mask, corner, chunk.count, chunk.bytes)
     }
   }
 

@@ -17,10 +17,11 @@ public final class HDF5Writer: CheckpointWriter {
   /// For tensors that are stored as differences: what makes them, and the compression of their chunks.
   private let deltas: [DeltaEncoder?]
   private let deltaCompressors: FreeList<ChunkEncoder>
+  private let chunks = FreeList<StoredChunk> { StoredChunk() }
   private let buffers = FreeList<DeltaBuffers> { DeltaBuffers() }
   private let parts = Locked<[Int: PartialChunk]>([:])
   private let file: HDF5TensorFile
-  private let order: OrderedCommit<HDF5FileBuilder.Chunk>
+  private let order: OrderedCommit<StoredChunk>
 
   /// Creates the file.
   ///
@@ -60,9 +61,10 @@ public final class HDF5Writer: CheckpointWriter {
       path: path, names: names, tensors: tensors, layouts: layouts, metadata: metadata,
       compression: compression, base: base, deltas: deltas)
     self.file = file
-    order = OrderedCommit(limit: heldBack) { [firstChunks] number, chunk throws(EmbedFuseError) in
+    order = OrderedCommit(limit: heldBack) { [firstChunks, chunks] number, chunk throws(EmbedFuseError) in
       let tensor = firstChunks.lastIndex(below: number)
       try file.write(chunk, number: number - firstChunks[tensor], of: tensor)
+      chunks.put(chunk)
     }
   }
 
@@ -138,29 +140,16 @@ public final class HDF5Writer: CheckpointWriter {
   /// Encodes the values of one chunk and stores them when it is their turn.
   private func commit(_ bytes: Span<UInt8>, number: Int, of tensor: Int) throws(EmbedFuseError) {
     let layout = layouts[tensor]
-    let chunk: HDF5FileBuilder.Chunk
+    let chunk = try chunks.take()
     if layout.chunkDimensions == nil {
-      chunk = HDF5FileBuilder.Chunk(bytes: [UInt8](copying: bytes), mask: 0)
-    } else if bytes.count == layout.chunkByteCount {
-      chunk = try encode(bytes, of: tensor)
+      chunk.set(bytes, byteCount: bytes.count, mask: 0)
     } else {
-      var padded = PartialChunk(byteCount: layout.chunkByteCount)
-      padded.place(bytes, at: 0)
-      chunk = try encode(padded.bytes.span, of: tensor)
+      let encoders = deltas[tensor] == nil ? encoders : deltaCompressors
+      let encoder = try encoders.take()
+      defer { encoders.put(encoder) }
+      try encoder.encode(bytes, width: layout.width, byteCount: layout.chunkByteCount, into: chunk)
     }
     try order.submit(chunk, at: firstChunks[tensor] + number)
-  }
-
-  private func encode(_ bytes: Span<UInt8>, of tensor: Int) throws(EmbedFuseError) -> HDF5FileBuilder.Chunk {
-    let width = layouts[tensor].width
-    let encoders = deltas[tensor] == nil ? encoders : deltaCompressors
-    let encoder = try encoders.take()
-    defer { encoders.put(encoder) }
-    if let frame = try encoder.encode(bytes, width: width) {
-      return HDF5FileBuilder.Chunk(bytes: frame, mask: 0)
-    }
-    // The pipeline has one filter where nothing is shuffled, otherwise two.
-    return HDF5FileBuilder.Chunk(bytes: [UInt8](copying: bytes), mask: width > 1 ? 3 : 1)
   }
 }
 
