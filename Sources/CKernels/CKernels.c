@@ -25,6 +25,7 @@ typedef float floats __attribute__((vector_size(4 * CK_LANES)));
 typedef uint32_t words __attribute__((vector_size(4 * CK_LANES)));
 typedef uint16_t halves __attribute__((vector_size(2 * CK_LANES)));
 typedef int16_t signed_halves __attribute__((vector_size(2 * CK_LANES)));
+typedef int8_t flags __attribute__((vector_size(CK_LANES)));
 #define LOAD(p) ({ vector v_; memcpy(&v_, (p), sizeof v_); v_; })
 #define STORE(v, p) do { const vector v_ = (v); memcpy((p), &v_, sizeof v_); } while (0)
 #define SELECT(m, a, b) ((vector)(((mask)(a) & (m)) | ((mask)(b) & ~(m))))
@@ -211,7 +212,7 @@ typedef struct {
   size_t (*histogram)(const double *, size_t, int, int, uint64_t, uint32_t *);
   size_t (*window_histogram)(const double *, size_t, uint32_t *);
   void (*place_histogram)(const double *, size_t, uint64_t, uint64_t, int, uint64_t, uint32_t *);
-  size_t (*collect)(const double *, size_t, int, uint64_t, uint64_t, uint64_t *, uint64_t *);
+  size_t (*collect)(const double *, size_t, uint64_t, uint64_t, uint64_t, uint64_t *, uint64_t *, uint64_t *);
   void (*products)(const double *, size_t, size_t, const double *, double *, size_t);
   void (*compare)(const double *, size_t, size_t, double *, size_t);
   void (*add_product)(const double *, const double *, size_t, size_t, double, double *, size_t, size_t);
@@ -220,6 +221,10 @@ typedef struct {
   void (*fma_mean)(const double *, size_t, const double *, size_t, double, double *, size_t);
   int (*combine)(const ck_combination *, const ck_source *, size_t, size_t, double *, ck_type, void *, size_t, uint64_t *);
   int (*stored_delta_sums)(const ck_source *, size_t, size_t, double *, size_t);
+  int (*stored_collect)(const ck_source *, size_t, ck_keys, size_t, uint64_t, ck_range *, size_t, size_t);
+  int (*stored_vote)(const ck_consensus *, const ck_source *, size_t, size_t, uint64_t, ck_type, void *, size_t,
+                     uint64_t *);
+  int (*stored_kept_squares)(const ck_source *, size_t, size_t, size_t, double, double, double *, size_t);
   // By the logarithm of the elements' bytes.
   void (*encode_differences[4])(const uint8_t *, const uint8_t *, uint8_t *, size_t);
   void (*decode_differences[4])(uint8_t *, const uint8_t *, size_t);
@@ -232,7 +237,8 @@ typedef struct {
     mean##s, deltas##s, delta_sums##s, norms##s, element_weights##s, element_combine##s, interval##s, keep##s, \
     keep_each##s, vote##s, keep_above##s, sizes##s, variances##s, magnitudes##s, histogram##s,                 \
     window_histogram##s, place_histogram##s, collect##s, products##s, compare##s, add_product##s,              \
-    exponentials##s, divergence##s, fma_mean##s, combine##s, stored_delta_sums##s,                             \
+    exponentials##s, divergence##s, fma_mean##s, combine##s, stored_delta_sums##s, stored_collect##s,         \
+    stored_vote##s, stored_kept_squares##s,                                                                    \
     {encode_differences8##s, encode_differences16##s, encode_differences32##s, encode_differences64##s},       \
     {decode_differences8##s, decode_differences16##s, decode_differences32##s, decode_differences64##s}        \
   }
@@ -387,9 +393,24 @@ size_t ck_window_histogram(const double *keys, size_t n, uint32_t *bins) {
   return current()->window_histogram(keys, n, bins);
 }
 
-size_t ck_collect(const double *keys, size_t n, int shift, uint64_t prefix, uint64_t start, uint64_t *found_keys,
-                  uint64_t *found_places) {
-  return current()->collect(keys, n, shift, prefix, start, found_keys, found_places);
+size_t ck_collect(const double *keys, size_t n, uint64_t low, uint64_t high, uint64_t start, uint64_t *found_keys,
+                  uint64_t *found_places, uint64_t *counts) {
+  return current()->collect(keys, n, low, high, start, found_keys, found_places, counts);
+}
+
+int ck_stored_collect(const ck_source *x, size_t count, ck_keys keys, size_t first, uint64_t start, ck_range *ranges,
+                      size_t range_count, size_t n) {
+  return current()->stored_collect(x, count, keys, first, start, ranges, range_count, n);
+}
+
+int ck_stored_vote(const ck_consensus *way, const ck_source *x, size_t count, size_t first, uint64_t start,
+                   ck_type type, void *target, size_t n, uint64_t *counts) {
+  return current()->stored_vote(way, x, count, first, start, type, target, n, counts);
+}
+
+int ck_stored_kept_squares(const ck_source *x, size_t count, size_t first, size_t cut, double least, double least_after,
+                           double *lanes, size_t n) {
+  return current()->stored_kept_squares(x, count, first, cut, least, least_after, lanes, n);
 }
 
 void ck_products(const double *x, size_t stride, size_t count, const double *base, double *lanes, size_t n) {

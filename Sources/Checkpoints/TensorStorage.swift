@@ -14,6 +14,9 @@ public protocol TensorStorage: Sendable {
   /// - Throws: `EmbedFuseError` where the file can't be read, or ends before the tensor does.
   func read(_ range: Range<Int>, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError)
 
+  /// True if any range may be read, and a short one costs little more than its bytes.
+  var readsAnywhere: Bool { get }
+
   /// Bytes that reading keeps in memory at most, counted once for all tensors of a file: decoded chunks that several
   /// blocks share. Nothing for what is read straight from the file.
   var residentBytes: Int { get }
@@ -24,6 +27,9 @@ public protocol TensorStorage: Sendable {
 }
 
 extension TensorStorage {
+  /// False.
+  public var readsAnywhere: Bool { false }
+
   /// Nothing.
   public var residentBytes: Int { 0 }
 

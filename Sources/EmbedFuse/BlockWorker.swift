@@ -27,6 +27,27 @@ struct BlockWorker: Sendable {
     }
   }
 
+  /// Reads some ranges of every source, one after the other.
+  mutating func read(_ ranges: [Range<Int>], of sources: [StoredTensor]) throws(EmbedFuseError) {
+    while bytes.count < sources.count { bytes.append([]) }
+    let count = ranges.reduce(0) { $0 + $1.count }
+    var piece: [UInt8] = []
+    for (j, source) in sources.enumerated() {
+      let type = source.info.elementType
+      let size = type.byteCount(ofElements: count)
+      if bytes[j].count < size { bytes[j] = Array(repeating: 0, count: size) }
+      var offset = 0
+      for range in ranges {
+        let length = type.byteCount(ofElements: range.count)
+        if piece.count != length { piece = Array(repeating: 0, count: length) }
+        var span = piece.mutableSpan
+        try source.storage.read(range, into: &span)
+        bytes[j].replaceSubrange(offset..<offset + length, with: piece)
+        offset += length
+      }
+    }
+  }
+
   /// The digests of the first elements, as many as were read, of every source.
   func digests(over count: Int, of sources: [StoredTensor]) -> [ContentDigest] {
     sources.enumerated().map { j, source in

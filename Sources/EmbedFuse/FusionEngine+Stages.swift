@@ -4,7 +4,7 @@ import TensorCore
 
 extension FusionEngine {
   /// One stage of one variant over one tensor.
-  private struct Item: Sendable {
+  struct Item: Sendable {
     let variant: Int
     let tensor: Int
     let context: TensorContext
@@ -144,115 +144,10 @@ extension FusionEngine {
       stage: stage, results: contexts.map { results[$0.index] ?? [] }, of: contexts)
   }
 
-  // MARK: Ranks
-
-  /// A search that workers share.
-  private final class SharedSelection: Sendable {
-    let state: Locked<RankSelection>
-    init(_ selection: RankSelection) { state = Locked(selection) }
-    var isComplete: Bool { state.withLock { $0.isComplete } }
-    var part: RankSelection.Part { state.withLock { RankSelection.Part(of: $0) } }
-  }
-
-  private mutating func search(_ stage: Int, over items: [Item]) async throws {
-    // One search for each tensor, or for all tensors of a variant; places count through all of them.
-    var searches: [SharedSelection] = []
-    var searchOfItem: [Int] = []
-    var offsets: [Int] = []
-    var ofModel: [Int: Int] = [:]
-    for item in items {
-      if item.stage.scope == .model, let place = ofModel[item.variant] {
-        searchOfItem.append(place)
-      } else {
-        let members = item.stage.scope == .model ? items.filter { $0.variant == item.variant } : [item]
-        let count = members.reduce(0) { $0 + $1.context.shape.elementCount }
-        let known = variants[item.variant].facts[item.tensor]?.known ?? Known()
-        let ranks = variants[item.variant].method.ranks(
-          stage: stage, elementCount: count, in: item.context, known: known)
-        searches.append(SharedSelection(RankSelection(ranks: ranks, count: count)))
-        searchOfItem.append(searches.count - 1)
-        if item.stage.scope == .model { ofModel[item.variant] = searches.count - 1 }
-      }
-      let before = zip(items, searchOfItem).dropLast().filter {
-        $0.0.variant == item.variant && item.stage.scope == .model
-      }
-      offsets.append(before.reduce(0) { $0 + $1.0.context.shape.elementCount })
-    }
-    while true {
-      let open = items.indices.filter { !searches[searchOfItem[$0]].isComplete }
-      guard !open.isEmpty else { break }
-      try await searchOnce(
-        stage, items: open.map { items[$0] }, searches: open.map { searches[searchOfItem[$0]] },
-        offsets: open.map { offsets[$0] })
-      let ending = Set(open.map { searchOfItem[$0] }).sorted().map { searches[$0] }
-      _ = try await pool.run(
-        ending.count, worker: { 0 }, job: { place, _ in ending[place].state.withLock { $0.endPass() } },
-        gathered: { $0 })
-    }
-    for (place, item) in items.enumerated() where item.stage.scope != .model {
-      keep([searches[searchOfItem[place]].state.withLock { $0.results }], stage, ofSearch: item)
-    }
-    for (variant, place) in ofModel {
-      let results = searches[place].state.withLock { $0.results }
-      let contexts = variants[variant].tensors.compactMap(\.context)
-      variants[variant].method.learn(stage: stage, results: contexts.map { _ in results }, of: contexts)
-    }
-  }
-
-  private mutating func keep(_ results: [[Double]], _ stage: Int, ofSearch item: Item) {
-    var facts = variants[item.variant].facts[item.tensor] ?? TensorFacts()
-    let concluded = variants[item.variant].method.conclude(
-      stage: stage, results: results[0], in: item.context, known: facts.known)
-    facts.known[stage] = concluded
-    for row in facts.longRows.indices { facts.longRows[row][stage] = concluded }
-    variants[item.variant].facts[item.tensor] = facts
-  }
-
-  /// One pass of the searches that aren't complete.
-  private func searchOnce(
-    _ stage: Int, items: [Item], searches: [SharedSelection], offsets: [Int]
-  ) async throws {
-    let engine = self
-    // What a worker has counted of the tensor at hand is put together with the others' when it takes up another.
-    let flush: @Sendable (inout OpenParts) -> Void = { open in
-      for (place, part) in zip(open.places, open.parts) { searches[place].state.withLock { $0.absorb(part) } }
-      open = OpenParts()
-    }
-    let left = try await pass(over: items, state: { OpenParts() }) { places, tensor, blocks, worker, open in
-      if open.tensor != tensor {
-        flush(&open)
-        open = OpenParts(tensor: tensor, places: places, parts: places.map { searches[$0].part })
-      }
-      for block in blocks {
-        let range = items[places[0]].context.grid[block]
-        try worker.read(range, of: engine.sources(of: tensor))
-        for (index, place) in places.enumerated() {
-          let item = items[place]
-          guard case .ranks(let channels) = item.stage.measure else { continue }
-          try worker.runners[item.variant].keys(
-            of: stage, over: engine.block(range, of: item.variant, tensor: tensor),
-            bytes: worker.bytes(of: engine.variants[item.variant].tensors[tensor], among: engine, at: tensor),
-            known: engine.known(of: item.variant, tensor: tensor, at: range), channels: channels
-          ) { channel, keys, start in
-            open.parts[index].add(keys, channel: channel, start: offsets[place] + start)
-          }
-        }
-      }
-    }
-    for var open in left { flush(&open) }
-  }
-
-  /// What one worker has counted of one tensor.
-  private struct OpenParts: Sendable {
-    var tensor: Int?
-    var places: [Int] = []
-    var parts: [RankSelection.Part] = []
-  }
-
   // MARK: Passes
 
   /// Goes over the blocks of the items' tensors once; `work` is given the places of the items of a tensor.
-  private func pass<State: Sendable>(
+  func pass<State: Sendable>(
     over items: [Item], state: @escaping @Sendable () -> State,
     work: @escaping @Sendable ([Int], Int, Range<Int>, inout BlockWorker, inout State) throws -> Void
   ) async throws -> [State] {

@@ -182,6 +182,15 @@ extension FusionEngine {
     }
   }
 
+  /// The passes over a tensor that a stage takes, as a rule.
+  private func passCount(of stage: Int, variant: Int, tensor: Int) -> Int {
+    let stages = stages(of: variant, for: tensor)
+    guard case .ranks = stages[stage].measure else {
+      return isTakenAlong(stages[stage], variant: variant, tensor: tensor) ? 0 : 1
+    }
+    return canSample(stage, variant: variant, tensor: tensor) ? 1 : 2
+  }
+
   private mutating func forget(_ tensors: [Int]) {
     for variant in variants.indices {
       for tensor in tensors { variants[variant].facts[tensor] = nil }
@@ -201,7 +210,11 @@ extension FusionEngine {
         for stage in stages(of: variant, for: tensor).dropFirst(first[variant])
         where !isTakenAlong(stage, variant: variant, tensor: tensor) {
           hasStages = true
-          if case .ranks(let channels) = stage.measure { needed += channels * (1 << 20) }
+          if case .ranks(let channels, _) = stage.measure {
+            // All keys, or counts, or some of the keys.
+            let count = variants[variant].tensors[tensor].info.shape.elementCount
+            needed += channels * (count <= RankSelection.collectLimit ? 32 * count : max(1 << 20, 3 * count))
+          }
         }
       }
       let size = hasStages ? self.bytes(of: tensor) : 0
@@ -224,10 +237,8 @@ extension FusionEngine {
     for tensor in 0..<tensorCount {
       let passes = variants.indices.map { variant in
         let stages = stages(of: variant, for: tensor)
-        return (fused.contains(tensor) ? stages : Array(stages.prefix(first[variant]))).reduce(0) {
-          count, stage in
-          if case .ranks = stage.measure { return count + 2 }
-          return count + (isTakenAlong(stage, variant: variant, tensor: tensor) ? 0 : 1)
+        return stages.indices.prefix(fused.contains(tensor) ? stages.count : first[variant]).reduce(0) {
+          $0 + passCount(of: $1, variant: variant, tensor: tensor)
         }
       }
       progress.expect(bytes(of: tensor) * ((fused.contains(tensor) ? 1 : 0) + (passes.max() ?? 0)))

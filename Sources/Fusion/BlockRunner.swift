@@ -30,6 +30,8 @@ public struct BlockRunner: Sendable {
   /// The method, with what it has learned.
   public var method: any FusionMethod
   private var tiles: TileBuffers
+  /// Scratch of searches for ranks.
+  var searchRoom: [UInt64] = []
   /// What to do about NaN and infinity.
   var policy: NonFinitePolicy { tiles.policy }
 
@@ -58,7 +60,10 @@ public struct BlockRunner: Sendable {
       return try rowResults(of: index, stage, over: block, bytes: bytes, known: known)
     default:
       let takesRows = !TileBuffers.rowStages(method.stages(for: block.tensor), before: index).isEmpty
-      if !takesRows && !method.wantsWholeRows, let sums = storedDeltaSums(stage, over: block, bytes: bytes) {
+      if !takesRows && !method.wantsWholeRows,
+        let sums = storedDeltaSums(stage, over: block, bytes: bytes)
+          ?? storedKeptSums(index, stage, over: block, bytes: bytes, known: known)
+      {
         return sums
       }
       var lanes = stage.emptyLanes
@@ -139,6 +144,8 @@ public struct BlockRunner: Sendable {
     if intermediate == nil || intermediate == type,
       fuseStored(
         block, bytes: bytes, known: known, as: type, into: &output, at: offset, tally: &tally)
+        || fuseSelected(
+          block, bytes: bytes, known: known, as: type, into: &output, at: offset, tally: &tally)
     {
       return
     }

@@ -3,13 +3,15 @@ import Kernels
 /// Finds the elements at certain ranks among many, exactly and in bounded memory: a radix search over the bit patterns
 /// of their keys, which takes the keys once a pass in any order.
 ///
-/// A pass counts the keys by 16 bits within the part of the order that is left, or, once few are left, collects them; the
-/// first counts by a window around the sizes that are common, and goes for nothing where a key outside is looked for. Two
-/// passes are the rule. Where more keys are equal than can be collected, the search goes on over the bits of their
+/// A pass counts the keys by 16 bits within the part of the order that is left, or, once few are left, collects them. Where
+/// a sample of the keys is given, the first pass collects what lies about the ranks' places in it; if a rank then turns
+/// out to be elsewhere, or too many are collected, it goes for nothing. The first pass after that counts by a window around
+/// the sizes that are common, and goes for nothing where a key outside is looked for. So with a sample one pass is the rule,
+/// without one two are. Where more keys are equal than can be collected, the search goes on over the bits of their
 /// places. The order is by key and then from the last place to the first, as `Boundary` has it; keys of 0 are not told
 /// apart, their place being the last.
 public struct RankSelection: Sendable {
-  /// The most keys that are collected for one rank: half a megabyte.
+  /// The most keys that are collected for one rank where there is no sample: half a megabyte.
   public static let collectLimit = 32_768
 
   /// What is counted or collected in a pass.
@@ -21,13 +23,21 @@ public struct RankSelection: Sendable {
       case keys(width: Int)
       /// The places of the keys that are `prefix`, by the 16 bits from `shift` on, within those that start as `places`.
       case places(UInt64)
-      /// Keys and places.
-      case all
+      /// Keys and places of what lies between these ordered bits.
+      case range(ClosedRange<UInt64>)
     }
     let channel: Int
     let kind: Kind
-    let shift: Int
-    let prefix: UInt64
+    var shift = 0
+    var prefix: UInt64 = 0
+    /// The most keys that are collected.
+    var limit = RankSelection.collectLimit
+
+    /// Where keys are collected, nothing yet; nil if they are counted.
+    var emptyRange: KeyRange? {
+      guard case .range(let range) = kind else { return nil }
+      return KeyRange(channel: channel, bits: range, limit: limit)
+    }
   }
 
   /// One rank that is looked for.
@@ -37,6 +47,8 @@ public struct RankSelection: Sendable {
     var share: Double?
     /// The rank among those that are left.
     var rank: Int
+    /// How many keys come before those.
+    var passed = 0
     var result: (key: Double, place: Int)?
   }
 
@@ -46,15 +58,29 @@ public struct RankSelection: Sendable {
   private(set) var requests: [Request] = []
   private var histograms: [[Int]] = []
   private var zeros: [Int] = []
-  private var found: [(keys: [UInt64], places: [UInt64])] = []
+  private var found: [KeyRange?] = []
 
   /// A search for ranks among `count` elements, by channel.
-  public init(ranks: [[Rank]], count: Int) {
+  ///
+  /// - Parameters:
+  ///   - sample: some of the keys, to begin with what lies about the ranks in it; nil for none.
+  ///   - limit: the most keys that are then collected for all ranks.
+  public init(ranks: [[Rank]], count: Int, sample: KeySample? = nil, limit: Int = Self.collectLimit) {
     self.count = count
+    var left = limit
     for (channel, ranks) in ranks.enumerated() {
       for rank in ranks {
-        let few = count <= Self.collectLimit
-        let request = Request(channel: channel, kind: few ? .all : .window, shift: few ? 64 : 0, prefix: 0)
+        var request = Request(channel: channel, kind: .window)
+        if count <= Self.collectLimit {
+          request = Request(channel: channel, kind: .range(0...UInt64.max))
+        } else if let range = sample?.range(about: rank, channel: channel, count: count) {
+          // A third more than is expected.
+          let most = range.expectedCount * 4 / 3 + 4096
+          if most <= left {
+            request = Request(channel: channel, kind: .range(range.bits), limit: most)
+            left -= most
+          }
+        }
         switch rank {
         case .place(let place): targets.append(Target(request: request, rank: place))
         case .greatest(let share): targets.append(Target(request: request, share: share, rank: 0))
@@ -77,22 +103,17 @@ public struct RankSelection: Sendable {
     for target in targets where target.result == nil && !requests.contains(target.request) {
       requests.append(target.request)
     }
-    histograms = requests.map { $0.kind == .all ? [] : Array(repeating: 0, count: 65_536) }
+    histograms = requests.map { $0.emptyRange == nil ? Array(repeating: 0, count: 65_536) : [] }
     zeros = requests.map { _ in 0 }
-    found = requests.map { _ in ([], []) }
+    found = requests.map(\.emptyRange)
   }
 
   /// Takes in what a part of the elements has given.
   public mutating func absorb(_ part: Part) {
-    for index in requests.indices {
-      if requests[index].kind == .all {
-        found[index].keys += part.keys[index]
-        zeros[index] += part.keys[index].count { $0 == 1 << 63 }
-        found[index].places += part.places[index]
-      } else {
-        Self.add(part.histograms[index], to: &histograms[index])
-        zeros[index] += part.zeros[index]
-      }
+    for (place, range) in zip(part.rangePlaces, part.ranges) { found[place]!.absorb(range) }
+    for index in requests.indices where found[index] == nil {
+      Self.add(part.histograms[index], to: &histograms[index])
+      zeros[index] += part.zeros[index]
     }
   }
 
@@ -104,10 +125,10 @@ public struct RankSelection: Sendable {
   public mutating func endPass() {
     for index in targets.indices where targets[index].result == nil {
       let place = requests.firstIndex(of: targets[index].request)!
-      resolveShare(of: &targets[index], zeros: zeros[place])
+      resolveShare(of: &targets[index], zeros: found[place]?.zeros ?? zeros[place])
       guard targets[index].result == nil else { continue }
       switch targets[index].request.kind {
-      case .all: targets[index].result = element(at: targets[index].rank, of: found[place])
+      case .range: settle(&targets[index], by: found[place]!)
       case .window: narrowWindow(&targets[index], by: histograms[place], zeros: zeros[place])
       case .keys(let width): narrowKeys(&targets[index], width: width, by: histograms[place])
       case .places: narrowPlaces(&targets[index], by: histograms[place])
@@ -125,39 +146,33 @@ public struct RankSelection: Sendable {
     if kept == 0 { target.result = (.infinity, count - 1) }
   }
 
-  private func element(at rank: Int, of found: (keys: [UInt64], places: [UInt64])) -> (Double, Int) {
-    guard found.keys.indices.contains(rank) else { return (.nan, 0) }
-    var keys = found.keys
-    let key = Self.select(rank, of: &keys)
+  /// Finds the key at the rank among those that were collected; if it isn't there the search starts anew.
+  private func settle(_ target: inout Target, by range: KeyRange) {
+    let rank = target.rank + target.passed - range.below
+    let zero = UInt64(1) << 63
+    let zeros = range.bits.contains(zero) ? range.zeros : 0
+    guard !range.isOverfull, (0..<range.keys.count + zeros).contains(rank) else {
+      target.rank += target.passed
+      target.passed = 0
+      target.request = Request(channel: range.channel, kind: .window)
+      return
+    }
+    let negative = zeros == 0 ? 0 : range.keys.count { $0 < zero }
+    if (negative..<negative + zeros).contains(rank) {
+      target.result = (0, count - 1)
+    } else {
+      target.result = element(at: rank < negative ? rank : rank - zeros, of: range)
+    }
+  }
+
+  private func element(at rank: Int, of range: KeyRange) -> (Double, Int) {
+    var keys = range.keys
+    let key = keys.select(rank, among: 0..<keys.count)
     // Equal keys stand from the last place to the first.
-    let before = found.keys.count { $0 < key }
-    let equal = zip(found.keys, found.places).filter { $0.0 == key }.map(\.1).sorted(by: >)
+    let before = range.keys.count { $0 < key }
+    let equal = range.keys.indices.filter { range.keys[$0] == key }.map { range.places[$0] }.sorted(by: >)
     let value = number(orderedBits: key)
     return (value, value == 0 ? count - 1 : Int(equal[rank - before]))
-  }
-
-  /// The value at a rank, by quickselect; the values are put into another order.
-  private static func select(_ rank: Int, of values: inout [UInt64]) -> UInt64 {
-    var (low, high) = (0, values.count - 1)
-    while low < high {
-      let pivot = median(values[low], values[(low + high) / 2], values[high])
-      var (i, j) = (low, high)
-      while i <= j {
-        while values[i] < pivot { i += 1 }
-        while values[j] > pivot { j -= 1 }
-        if i <= j {
-          values.swapAt(i, j)
-          i += 1
-          j -= 1
-        }
-      }
-      if rank <= j { high = j } else if rank >= i { low = i } else { return values[rank] }
-    }
-    return values[rank]
-  }
-
-  private static func median(_ a: UInt64, _ b: UInt64, _ c: UInt64) -> UInt64 {
-    max(min(a, b), min(max(a, b), c))
   }
 
   /// The bin that holds the rank, how many come before it and how many it holds.
@@ -175,8 +190,7 @@ public struct RankSelection: Sendable {
     if bin == 0 && inside == zeros {
       target.result = (0, count - 1)
     } else if bin == 0 || bin == histogram.count - 1 {
-      target.request = Request(
-        channel: target.request.channel, kind: .keys(width: 16), shift: 48, prefix: 0)
+      target.request = Request(channel: target.request.channel, kind: .keys(width: 16), shift: 48)
     } else {
       narrow(
         &target, to: KeyWindow.first + UInt64(bin), shift: KeyWindow.shift, before: before, inside: inside)
@@ -193,8 +207,10 @@ public struct RankSelection: Sendable {
   private func narrow(_ target: inout Target, to prefix: UInt64, shift: Int, before: Int, inside: Int) {
     let channel = target.request.channel
     target.rank -= before
+    target.passed += before
     if inside <= Self.collectLimit {
-      target.request = Request(channel: channel, kind: .all, shift: shift, prefix: prefix)
+      let first = prefix << UInt64(shift)
+      target.request = Request(channel: channel, kind: .range(first...(first | (1 << UInt64(shift) - 1))))
     } else if shift > 0 {
       let width = min(16, shift)
       target.request = Request(
@@ -218,72 +234,6 @@ public struct RankSelection: Sendable {
     } else {
       target.request = Request(
         channel: old.channel, kind: .places(place), shift: old.shift - 16, prefix: old.prefix)
-    }
-  }
-}
-
-extension RankSelection {
-  /// What one worker counts and collects over some of the elements.
-  public struct Part: Sendable {
-    fileprivate let requests: [Request]
-    fileprivate var histograms: [[UInt32]]
-    fileprivate var zeros: [Int]
-    fileprivate var keys: [[UInt64]]
-    fileprivate var places: [[UInt64]]
-    private var room: (keys: [UInt64], places: [UInt64]) = ([], [])
-
-    /// Nothing yet, of the pass at hand.
-    public init(of selection: RankSelection) {
-      requests = selection.requests
-      histograms = requests.map { $0.kind == .all ? [] : Array(repeating: 0, count: 65_536) }
-      zeros = requests.map { _ in 0 }
-      keys = requests.map { _ in [] }
-      places = keys
-    }
-
-    private static func count(
-      _ values: Span<Double>, _ request: Request, width: Int, in histogram: inout [UInt32]
-    ) -> Int {
-      var bins = histogram.mutableSpan
-      return addHistogram(
-        of: values, shift: request.shift, width: width, prefix: request.prefix, to: &bins)
-    }
-
-    private static func countInWindow(_ values: Span<Double>, in histogram: inout [UInt32]) -> Int {
-      var bins = histogram.mutableSpan
-      return KeyWindow.addHistogram(of: values, to: &bins)
-    }
-
-    private static func countPlaces(
-      _ values: Span<Double>, _ request: Request, _ prefix: UInt64, start: Int, in histogram: inout [UInt32]
-    ) {
-      var bins = histogram.mutableSpan
-      addPlaceHistogram(
-        of: values, key: request.prefix, start: start, shift: request.shift, prefix: prefix, to: &bins)
-    }
-
-    /// Takes the keys of a channel whose places start at `start`.
-    public mutating func add(_ values: Span<Double>, channel: Int, start: Int) {
-      for index in requests.indices where requests[index].channel == channel {
-        let request = requests[index]
-        switch request.kind {
-        case .window: zeros[index] += Self.countInWindow(values, in: &histograms[index])
-        case .keys(let width): _ = Self.count(values, request, width: width, in: &histograms[index])
-        case .all:
-          if room.keys.count <= values.count {
-            room = (
-              Array(repeating: 0, count: values.count + 1), Array(repeating: 0, count: values.count + 1)
-            )
-          }
-          let count = collect(
-            values, shift: request.shift, prefix: request.prefix, start: start, into: &room.keys,
-            places: &room.places)
-          keys[index] += room.keys[..<count]
-          places[index] += room.places[..<count]
-        case .places(let prefix):
-          Self.countPlaces(values, request, prefix, start: start, in: &histograms[index])
-        }
-      }
     }
   }
 }

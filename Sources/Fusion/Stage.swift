@@ -1,3 +1,5 @@
+import Kernels
+
 /// A pass over the inputs that finds something out before blocks can be fused.
 public struct Stage: Sendable, Hashable {
   /// What one result is taken over.
@@ -26,7 +28,28 @@ public struct Stage: Sendable, Hashable {
     /// So many binary64 sums, then so many greatest values.
     case sumsAndMaxima(sums: Int, maxima: Int)
     /// For so many channels, the keys at certain ranks among all elements of the tensor, or of the model.
-    case ranks(channels: Int)
+    case ranks(channels: Int, of: Keys = .written)
+  }
+
+  /// What a stage over ranks orders elements by.
+  public enum Keys: Sendable, Hashable {
+    /// What the method writes.
+    case written
+    /// What the method writes, and what depends on an element's values alone, not on its place: such keys can be sampled.
+    case writtenAnywhere
+    /// The sizes |δ_k|, channel k, which the runner can take by itself.
+    case deltaSizes
+    /// The population variance of the models' deltas, the only channel, likewise.
+    case deltaVariances
+
+    /// The keys as kernels know them; nil for what a method writes.
+    var stored: StoredKeys? {
+      switch self {
+      case .written, .writtenAnywhere: nil
+      case .deltaSizes: .deltaSizes
+      case .deltaVariances: .deltaVariances
+      }
+    }
   }
 
   /// What one result covers.

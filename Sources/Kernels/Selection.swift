@@ -252,18 +252,3 @@ public func addPlaceHistogram(
     }
   }
 }
-
-/// Writes the keys whose ordered bits from `shift` on are `prefix` (64: all), as ordered bits, and their places,
-/// counted from `start`.
-///
-/// - Returns: how many there are; `found` and `places` need room for one more than there are keys.
-public func collect(
-  _ keys: Span<Double>, shift: Int, prefix: UInt64, start: Int, into found: inout [UInt64],
-  places: inout [UInt64]
-) -> Int {
-  precondition(found.count > keys.count && places.count > keys.count)
-  return unsafe keys.withUnsafeBufferPointer { keys in
-    guard let first = keys.baseAddress else { return 0 }
-    return unsafe ck_collect(first, keys.count, Int32(shift), prefix, UInt64(start), &found, &places)
-  }
-}

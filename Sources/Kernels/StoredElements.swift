@@ -84,6 +84,21 @@ import TensorCore
   }
 }
 
+extension StoredElements {
+  /// The number of inputs but the first.
+  var modelCount: Int { unsafe sources.count - 1 }
+
+  /// Checks that there are such elements.
+  func check(_ elements: Range<Int>) {
+    precondition(elements.lowerBound >= 0 && elements.upperBound <= count)
+  }
+
+  /// Gives `body` the inputs as the kernels know them.
+  func withSources<Result>(_ body: (UnsafePointer<ck_source>?) -> Result) -> Result {
+    unsafe sources.withUnsafeBufferPointer { unsafe body($0.baseAddress) }
+  }
+}
+
 extension Combination {
   /// Checks that there is a coefficient for each input, and a sum for each model.
   fileprivate func check(inputCount: Int, laneCount count: Int) {

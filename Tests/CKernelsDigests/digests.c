@@ -238,9 +238,11 @@ static void selections(const double *w, const double *ones) {
   add(&zeros, sizeof zeros);
   add(bins, sizeof bins);
   report("histograms");
-  const size_t found = ck_collect(x, COUNT, 48, ck_ordered_bits(1) >> 48, 3, keys, places);
+  uint64_t counts[2] = {0, 0};
+  const size_t found = ck_collect(x, COUNT, ck_ordered_bits(-0.5), ck_ordered_bits(1), 3, keys, places, counts);
   add(keys, 8 * found);
   add(places, 8 * found);
+  add(counts, sizeof counts);
   report("collect");
   ck_products(x + STRIDE, STRIDE, ROWS - 1, x, lanes, COUNT);
   report_lanes("products", ROWS * (ROWS - 1) / 2);

@@ -31,29 +31,48 @@ import Testing
   ]
 
   /// What the search finds, its elements taken in uneven parts and out of order.
-  static func found(_ ranks: [Rank], in keys: [Double]) -> [Boundary] {
-    var selection = RankSelection(ranks: [ranks], count: keys.count)
+  ///
+  /// - Returns: the boundaries and the number of passes.
+  static func found(
+    _ ranks: [Rank], in keys: [Double], sample: KeySample? = nil, limit: Int = RankSelection.collectLimit
+  ) -> (boundaries: [Boundary], passes: Int) {
+    var selection = RankSelection(ranks: [ranks], count: keys.count, sample: sample, limit: limit)
     var passes = 0
+    var room: [UInt64] = []
     while !selection.isComplete && passes < 12 {
       for start in stride(from: 0, to: keys.count, by: 7001).reversed() {
         var part = RankSelection.Part(of: selection)
         let piece = Array(keys[start..<min(start + 7001, keys.count)])
-        part.add(piece.span, channel: 0, start: start)
+        part.add(piece.span, channel: 0, start: start, room: &room)
         selection.absorb(part)
       }
       selection.endPass()
       passes += 1
     }
     let results = selection.results
-    return ranks.indices.map { Boundary(results, at: $0) }
+    return (ranks.indices.map { Boundary(results, at: $0) }, passes)
   }
 
-  @Test(arguments: kinds, [20_000, 150_000]) func ranksAreThoseOfASort(kind: String, count: Int) {
+  /// The keys at the runs of a sample.
+  static func sample(of keys: [Double]) -> KeySample {
+    var sample = KeySample(channels: 1)
+    for run in KeySample.runs(of: [keys.count])[0] {
+      let values = Array(keys[run])
+      sample.add(values.span, channel: 0)
+    }
+    return sample
+  }
+
+  @Test(arguments: kinds, [(20_000, false), (150_000, false), (150_000, true)])
+  func ranksAreThoseOfASort(kind: String, size: (count: Int, isSampled: Bool)) {
+    let count = size.count
     let keys = Self.keys(kind, count)
     // By key, and of equal ones from the last place to the first.
     let order = keys.indices.sorted { keys[$0] < keys[$1] || (keys[$0] == keys[$1] && $0 > $1) }
     let ranks = [0, 1, count / 3, count / 2, count - 2, count - 1]
-    let found = Self.found(ranks.map(Rank.place), in: keys)
+    let found = Self.found(
+      ranks.map(Rank.place), in: keys, sample: size.isSampled ? Self.sample(of: keys) : nil, limit: 100_000
+    ).boundaries
     for (rank, boundary) in zip(ranks, found) {
       let place = order[rank]
       #expect(boundary.key == keys[place], "\(kind), rank \(rank)")
@@ -62,12 +81,15 @@ import Testing
     }
   }
 
-  @Test(arguments: kinds, [20_000, 150_000]) func sharesAreOfTheKeysThatAreNotZero(kind: String, count: Int) {
+  @Test(arguments: kinds, [(20_000, false), (150_000, false), (150_000, true)])
+  func sharesAreOfTheKeysThatAreNotZero(kind: String, size: (count: Int, isSampled: Bool)) {
+    let count = size.count
     let keys = Self.keys(kind, count)
+    let sample = size.isSampled ? Self.sample(of: keys) : nil
     let order = keys.indices.sorted { keys[$0] < keys[$1] || (keys[$0] == keys[$1] && $0 > $1) }
     let moved = keys.count { $0 != 0 }
     for share in [0, 0.3, 0.5, 1] {
-      let boundary = Self.found([.greatest(share: share)], in: keys)[0]
+      let boundary = Self.found([.greatest(share: share)], in: keys, sample: sample).boundaries[0]
       let kept = Int((Double(moved) * share).rounded(.down))
       guard kept > 0 else {
         #expect(boundary.key == .infinity, "\(kind), \(share)")
@@ -76,5 +98,31 @@ import Testing
       let place = order[count - kept]
       #expect(boundary.key == keys[place] && boundary.index == place, "\(kind), \(share)")
     }
+  }
+
+  @Test(arguments: ["usual", "below the window", "above the window"])
+  func withASampleOnePassIsEnough(kind: String) {
+    let keys = Self.keys(kind, 150_000)
+    let sorted = keys.sorted()
+    let ranks = [0, 75_000, 149_985]
+    let (boundaries, passes) = Self.found(
+      ranks.map(Rank.place), in: keys, sample: Self.sample(of: keys), limit: 100_000)
+    #expect(passes == 1 && boundaries.map(\.key) == ranks.map { sorted[$0] })
+  }
+
+  /// A sample that knows nothing of most keys, and one from which too much would be collected.
+  @Test func aSampleThatMisleadsCostsPassesAndNothingElse() {
+    var keys = [Double](repeating: 3, count: 200_000)
+    for (place, index) in keys.indices.enumerated() { keys[index] += Double(place % 1000) * 0.001 }
+    let sample = Self.sample(of: keys)
+    let others = keys.indices.map { 5 + Double($0) * 1e-6 }
+    let sorted = others.sorted()
+    for rank in [50_000, 199_999] {
+      let (boundaries, passes) = Self.found([.place(rank)], in: others, sample: sample)
+      #expect(passes > 1 && boundaries[0].key == sorted[rank])
+    }
+    let equal = [Double](repeating: 0.25, count: 200_000)
+    let (boundaries, passes) = Self.found([.place(7)], in: equal, sample: Self.sample(of: equal))
+    #expect(passes > 1 && boundaries[0] == Boundary([0.25, 199_992], at: 0))
   }
 }

@@ -227,15 +227,18 @@ import Testing
       _ = addHistogram(of: keys.span, shift: 32, width: 16, prefix: half >> 48, to: &lowerSpan)
       let inside = keys.filter { orderedBits($0) >> 48 == half >> 48 }
       #expect(lower.reduce(0, +) == UInt32(inside.count))
-      var (found, places) = (
-        [UInt64](repeating: 0, count: count + 1), [UInt64](repeating: 0, count: count + 1)
-      )
-      let number = collect(
-        keys.span, shift: 48, prefix: half >> 48, start: 100, into: &found, places: &places)
-      #expect(found[..<number].map { Kernels.number(orderedBits: $0) } == inside)
-      #expect(
-        places[..<number].map { Int($0) - 100 }
-          == keys.indices.filter { orderedBits(keys[$0]) >> 48 == half >> 48 })
+      for (low, high) in [(0.25, 0.5), (-0.75, 0.5), (-Double.infinity, .infinity)] {
+        var range = KeyRange(channel: 0, bits: orderedBits(low)...orderedBits(high))
+        var room: [UInt64] = []
+        range.add(keys.span, start: 100, room: &room)
+        let expected = keys.indices.filter {
+          orderedBits(keys[$0]) != 1 << 63 && range.bits.contains(orderedBits(keys[$0]))
+        }
+        #expect(range.keys == expected.map { orderedBits(keys[$0]) })
+        #expect(range.places == expected.map { UInt64($0) + 100 })
+        #expect(range.below == keys.count { orderedBits($0) < orderedBits(low) })
+        #expect(range.zeros == keys.count { orderedBits($0) == 1 << 63 })
+      }
       var ofPlaces = [UInt32](repeating: 0, count: 65_536)
       var placeSpan = ofPlaces.mutableSpan
       addPlaceHistogram(of: keys.span, key: half, start: 10, shift: 0, prefix: 0, to: &placeSpan)

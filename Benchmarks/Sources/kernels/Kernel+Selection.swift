@@ -13,6 +13,12 @@ extension Kernel {
     return room
   }()
 
+  nonisolated(unsafe) private static let counts = {
+    let counts = UnsafeMutablePointer<UInt64>.allocate(capacity: 2)
+    counts.initialize(repeating: 0, count: 2)
+    return counts
+  }()
+
   /// The loops of the methods that select elements.
   static var selections: [Kernel] {
     [
@@ -45,7 +51,7 @@ extension Kernel {
         ck_place_histogram(x, tile, ck_ordered_bits(0.05), 0, 0, 0, bins)
       },
       Kernel("collect", rows: 1) { x, _ in
-        _ = ck_collect(x, tile, 48, ck_ordered_bits(0.05) >> 48, 0, room, room + tile + 1)
+        _ = ck_collect(x, tile, ck_ordered_bits(0.05), ck_ordered_bits(0.051), 0, room, room + tile, counts)
       },
     ]
   }

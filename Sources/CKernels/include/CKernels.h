@@ -134,10 +134,11 @@ size_t ck_window_histogram(const double *keys, size_t n, uint32_t *bins);
 void ck_place_histogram(const double *keys, size_t n, uint64_t key, uint64_t start, int shift, uint64_t prefix,
                         uint32_t *bins);
 
-/// Finds the keys whose ordered bits from `shift` on are `prefix` (64: all), and writes their ordered bits and their
-/// places, start + i; there must be room for n + 1 of each. Returns how many there are.
-size_t ck_collect(const double *keys, size_t n, int shift, uint64_t prefix, uint64_t start, uint64_t *found_keys,
-                  uint64_t *found_places);
+/// Finds the keys other than 0 whose ordered bits lie from `low` to `high`, and writes these bits and their places,
+/// start + i; there must be room for n of each. Returns how many there are, and adds to counts[0] how many keys have
+/// ordered bits below `low`, to counts[1] how many are 0.
+size_t ck_collect(const double *keys, size_t n, uint64_t low, uint64_t high, uint64_t start, uint64_t *found_keys,
+                  uint64_t *found_places, uint64_t *counts);
 
 /// Adds the products of the rows x[j] and x[k], j <= k, each less base[i] if there is a base, to the sums in the
 /// order (0,0), (0,1), ..., (1,1), ...
@@ -194,6 +195,58 @@ int ck_combine(const ck_combination *way, const ck_source *x, size_t count, size
 
 /// ck_delta_sums of n stored elements from `first` on. Returns 1 if any is NaN or infinite, else 0.
 int ck_stored_delta_sums(const ck_source *x, size_t count, size_t first, double *lanes, size_t n);
+
+/// Keys of elements: the sizes of the deltas, a channel for each model; or ck_variances of all models, one channel.
+typedef enum { CK_SIZES, CK_VARIANCES } ck_keys;
+
+/// A search by ck_collect among the keys of a channel: `found` of them stand in `keys` and `places`, and `counts` are those of
+/// ck_collect.
+typedef struct {
+  size_t channel;
+  uint64_t low, high;
+  uint64_t counts[2];
+  size_t found;
+  uint64_t *keys, *places;
+} ck_range;
+
+/// Adds what ck_collect finds among the keys of n stored elements from `first` on, whose places start at `start`, to each
+/// of the ranges, which are ordered by channel and have room for n more. Returns 1 if any element is NaN or infinite, else 0.
+int ck_stored_collect(const ck_source *x, size_t count, ck_keys keys, size_t first, uint64_t start, ck_range *ranges,
+                      size_t range_count, size_t n);
+
+/// Which elements of a model's delta are kept: those whose size lies from `least` to `greatest` and whose number in the
+/// stream `key` is below `probability`, if that is below 1. What is kept is multiplied by `factor`.
+typedef struct {
+  double least, greatest;
+  double probability;
+  uint64_t key;
+  double factor;
+} ck_selection;
+
+/// How selected deltas become one, as ck_vote has it; if `by_variance`, only elements whose ck_variances are at least
+/// `least_variance` take part.
+typedef struct {
+  const ck_selection *selections;
+  int by_variance;
+  double least_variance;
+  const double *votes, *weights;
+  int elects;
+  double zero_sign;
+  int normalize;
+  double scale;
+} ck_consensus;
+
+/// Fuses n stored elements from `first` on of a base and count - 1 models and rounds to `type` at `target`: the same bits as
+/// ck_widen, ck_interval, ck_keep_above, ck_keep, ck_vote and ck_narrow one after the other. `start` is the place of the
+/// first element in the random streams; `counts` as in ck_combine. Returns 1 if any element is NaN or infinite, else 0.
+int ck_stored_vote(const ck_consensus *way, const ck_source *x, size_t count, size_t first, uint64_t start,
+                   ck_type type, void *target, size_t n, uint64_t *counts);
+
+/// ck_magnitudes of every model's deltas, 0 where ck_variances are below `least`, from the element at `cut` on (counted from
+/// `first`) below `least_after`: of model k to the sums 2(k - 1) and 2(k - 1) + 1. Returns 1 if any element is NaN or
+/// infinite, else 0.
+int ck_stored_kept_squares(const ck_source *x, size_t count, size_t first, size_t cut, double least, double least_after,
+                           double *lanes, size_t n);
 
 /// e^v, within two units in the last place for |v| < 700, the same bits on every machine.
 double ck_exponential(double v);

@@ -17,6 +17,9 @@ public struct FileRegion: TensorStorage {
     self.elementType = elementType
   }
 
+  /// True.
+  public var readsAnywhere: Bool { true }
+
   /// Reads the elements with one positioned read.
   public func read(_ range: Range<Int>, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
     let start = elementType.byteCount(ofElements: range.lowerBound)

@@ -57,7 +57,7 @@ public struct MiddlingDeltas<E: Election>: DeltaSelection {
   /// Ranks of the sizes.
   public func stages(for tensor: TensorContext) -> [Stage] {
     tensor.values("density").contains { $0 < 1 }
-      ? [Stage(over: .tensor, .ranks(channels: tensor.modelCount))] : []
+      ? [Stage(over: .tensor, .ranks(channels: tensor.modelCount, of: .deltaSizes))] : []
   }
 
   /// The first rank that is kept, and the first above those.
@@ -76,25 +76,13 @@ public struct MiddlingDeltas<E: Election>: DeltaSelection {
     boundaries(known, in: tensor).flatMap { [$0?.from.index, $0?.to?.index].compactMap { $0 } }
   }
 
-  /// Keeps what lies between the boundaries.
-  public func select(
-    _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
-    into deltas: inout MutableSpan<Double>
-  ) {
-    let boundaries = boundaries(known, in: tensor)
-    let densities = tensor.values("density")
-    for k in 0..<tile.modelCount {
-      var (least, greatest) = (0.0, Double.infinity)
-      if let boundary = boundaries[k] {
-        least = boundary.from.least(for: tile.indices)
-        greatest = boundary.to?.greatestBelow(for: tile.indices) ?? .infinity
-      }
-      if least > greatest || (boundaries[k] == nil && densities[k] < 1) {
-        selectNothing(tile, ofModel: k, into: &deltas)
-      } else {
-        selectDeltas(
-          of: inputs, tile.layout, input: k + 1, sizes: least...greatest, into: &deltas, at: k * tile.count)
-      }
+  /// What lies between the boundaries.
+  public func kept(of elements: Range<Int>, known: Known, in tensor: TensorContext) -> [KeptDeltas]? {
+    zip(boundaries(known, in: tensor), tensor.values("density")).map { boundary, density in
+      guard let boundary else { return KeptDeltas(sizes: density < 1 ? nil : 0...Double.infinity) }
+      let least = boundary.from.least(for: elements)
+      let greatest = boundary.to?.greatestBelow(for: elements) ?? .infinity
+      return KeptDeltas(sizes: least > greatest ? nil : least...greatest)
     }
   }
 

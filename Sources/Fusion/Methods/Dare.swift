@@ -26,19 +26,10 @@ public struct RandomDeltas<Variant: DareVariant>: DeltaSelection {
     seed = options.seed
   }
 
-  /// Keeps each element with the probability that is the model's density.
-  public func select(
-    _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
-    into deltas: inout MutableSpan<Double>
-  ) {
-    let densities = tensor.values("density")
-    for k in 0..<tile.modelCount {
-      selectDeltas(
-        of: inputs, tile.layout, input: k + 1, sizes: 0...Double.infinity, into: &deltas, at: k * tile.count)
-      guard densities[k] < 1 else { continue }
-      keepRandomly(
-        &deltas, at: k * tile.count, count: tile.count, key: tensor.randomKey(seed: seed, model: k),
-        start: tile.start, probability: densities[k])
+  /// Each element with the probability that is the model's density.
+  public func kept(of elements: Range<Int>, known: Known, in tensor: TensorContext) -> [KeptDeltas]? {
+    tensor.values("density").enumerated().map { k, density in
+      KeptDeltas(probability: density, key: tensor.randomKey(seed: seed, model: k))
     }
   }
 

@@ -24,8 +24,8 @@ public struct PCB: FusionMethod {
   /// The limits of the sizes, then the least and the greatest score that are kept.
   public func stages(for tensor: TensorContext) -> [Stage] {
     [
-      Stage(over: .tensor, .ranks(channels: tensor.modelCount)),
-      Stage(over: .tensor, .ranks(channels: tensor.modelCount)),
+      Stage(over: .tensor, .ranks(channels: tensor.modelCount, of: .deltaSizes)),
+      Stage(over: .tensor, .ranks(channels: tensor.modelCount, of: .writtenAnywhere)),
     ]
   }
 

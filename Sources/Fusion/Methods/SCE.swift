@@ -8,7 +8,7 @@ import TensorCore
 /// the same for all; of equal ones those with the lowest flat index. With c_k = mean(δ_k²)/Σ_j mean(δ_j²) of what is
 /// kept and g = sign(Σ δ_k), plus where the sum is 0, θ = θ₀ + Σ_{sign(δ_k) = g} c_k·δ_k / Σ_{sign(δ_k) = g} c_k. Free of
 /// scale: coefficients are uniform only where all deltas are 0; mergekit makes them so where the sum of the mean squares
-/// is below 1e-6, as it is for many light fine-tunes. Two passes, four where elements are selected.
+/// is below 1e-6, as it is for many light fine-tunes. Two passes, three or four where elements are selected.
 public struct SCE: FusionMethod {
   /// `select_topk`.
   public static let description = MethodDescription(
@@ -34,7 +34,7 @@ public struct SCE: FusionMethod {
   public func stages(for tensor: TensorContext) -> [Stage] {
     let squares = Stage(over: .tensor, .sums(2 * tensor.modelCount))
     guard selects(tensor) else { return [squares] }
-    return [Stage(over: .tensor, .ranks(channels: 1)), squares]
+    return [Stage(over: .tensor, .ranks(channels: 1, of: .deltaVariances)), squares]
   }
 
   /// The first of the elements that are kept.
@@ -108,5 +108,31 @@ public struct SCE: FusionMethod {
           least: boundary.least(for: piece.indices))
       }
     }
+  }
+}
+
+extension SCE: SelectingMethod {
+  /// Where equal variances are divided.
+  public func cuts(known: Known, in tensor: TensorContext) -> [Int] {
+    selects(tensor) ? [Boundary(known[0], at: 0).index] : []
+  }
+
+  /// Weighted deltas of the majority, where the variance is large enough.
+  public func consensus(
+    over elements: Range<Int>, known: Known, in tensor: TensorContext
+  ) -> SelectiveConsensus? {
+    let weights = known[selects(tensor) ? 1 : 0]
+    var consensus = SelectiveConsensus(
+      kept: weights.map { _ in KeptDeltas() }, weights: weights, by: Consensus(elects: true, normalize: true))
+    consensus.votes = weights.map { _ in 1 }
+    if selects(tensor) { consensus.leastVariance = Boundary(known[0], at: 0).least(for: elements) }
+    return consensus
+  }
+
+  /// The squares, where elements are selected.
+  public func boundaryOfVariances(
+    summedBy stage: Int, known: Known, in tensor: TensorContext
+  ) -> Boundary? {
+    stage == 1 && selects(tensor) ? Boundary(known[0], at: 0) : nil
   }
 }

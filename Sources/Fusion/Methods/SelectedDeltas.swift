@@ -26,6 +26,9 @@ public protocol DeltaSelection: Sendable {
   mutating func learn(stage: Int, results: [[Double]], of tensors: [TensorContext])
   /// The flat indices after which a tile must be cut, so that one rule holds for all of its elements.
   func cuts(known: Known, in tensor: TensorContext) -> [Int]
+  /// What is kept of each model's delta among some elements, none of which but the last is at a cut; nil if it takes
+  /// more than sizes and numbers of a generator to say so.
+  func kept(of elements: Range<Int>, known: Known, in tensor: TensorContext) -> [KeptDeltas]?
   /// Writes s_k, what is kept of δ_k and 0 elsewhere, to `deltas`, s_k[i] at `k * tile.count + i`.
   func select(
     _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
@@ -56,6 +59,25 @@ extension DeltaSelection {
   public mutating func learn(stage: Int, results: [[Double]], of tensors: [TensorContext]) {}
   /// None.
   public func cuts(known: Known, in tensor: TensorContext) -> [Int] { [] }
+  /// Nothing that could be said so.
+  public func kept(of elements: Range<Int>, known: Known, in tensor: TensorContext) -> [KeptDeltas]? { nil }
+  /// What `kept` says.
+  public func select(
+    _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
+    into deltas: inout MutableSpan<Double>
+  ) {
+    for (k, kept) in kept(of: tile.indices, known: known, in: tensor)!.enumerated() {
+      guard let sizes = kept.sizes else {
+        selectNothing(tile, ofModel: k, into: &deltas)
+        continue
+      }
+      selectDeltas(of: inputs, tile.layout, input: k + 1, sizes: sizes, into: &deltas, at: k * tile.count)
+      guard kept.probability < 1 else { continue }
+      keepRandomly(
+        &deltas, at: k * tile.count, count: tile.count, key: kept.key, start: tile.start,
+        probability: kept.probability)
+    }
+  }
   /// False.
   public var wantsWholeRows: Bool { false }
   /// Plus, as mergekit has it.
@@ -161,16 +183,8 @@ public struct SelectedDeltas<Selection: DeltaSelection>: FusionMethod {
     _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
     into target: inout MutableSpan<Double>, tally: inout WeightTally, scratch: inout [Double]
   ) {
-    let factors =
-      rescales(tensor)
-      ? known[selection.stages(for: tensor).count]
-      : (0..<tensor.modelCount).map { selection.factor(ofModel: $0, in: tensor) }
-    let total = tensor.priors.reduce(0, +)
-    let divides =
-      tensor.flag("normalize") && (Selection.elects || total.magnitude >= (followsMergekit ? 1e-8 : 0))
-    let consensus = Consensus(
-      elects: Selection.elects, zeroSign: selection.zeroSign, normalize: divides,
-      scale: tensor.value("lambda"))
+    let factors = factors(known, in: tensor)
+    let consensus = consensus(in: tensor)
     for piece in tile.pieces(endingAfter: selection.cuts(known: known, in: tensor)) {
       select(piece, of: inputs, known: known, in: tensor, into: &scratch)
       for (k, factor) in factors.enumerated() where factor != 1 {
@@ -180,6 +194,22 @@ public struct SelectedDeltas<Selection: DeltaSelection>: FusionMethod {
         of: inputs, piece.layout, deltas: scratch.span, weights: tensor.priors, by: consensus, into: &target)
     }
     tally.add(weights: tensor.priors, elementCount: tile.count)
+  }
+
+  /// What each model's kept deltas are multiplied by.
+  private func factors(_ known: Known, in tensor: TensorContext) -> [Double] {
+    rescales(tensor)
+      ? known[selection.stages(for: tensor).count]
+      : (0..<tensor.modelCount).map { selection.factor(ofModel: $0, in: tensor) }
+  }
+
+  private func consensus(in tensor: TensorContext) -> Consensus {
+    let total = tensor.priors.reduce(0, +)
+    let divides =
+      tensor.flag("normalize") && (Selection.elects || total.magnitude >= (followsMergekit ? 1e-8 : 0))
+    return Consensus(
+      elects: Selection.elects, zeroSign: selection.zeroSign, normalize: divides,
+      scale: tensor.value("lambda"))
   }
 
   /// True if what is kept is brought to the size of the whole. Where all is kept there is nothing to do.
@@ -195,6 +225,22 @@ public struct SelectedDeltas<Selection: DeltaSelection>: FusionMethod {
     if scratch.count < needed { scratch = Array(repeating: 0, count: needed) }
     var span = scratch.mutableSpan
     selection.select(tile, of: inputs, known: known, in: tensor, into: &span)
+  }
+}
+
+extension SelectedDeltas: SelectingMethod {
+  /// The selection's.
+  public func cuts(known: Known, in tensor: TensorContext) -> [Int] {
+    selection.cuts(known: known, in: tensor)
+  }
+
+  /// What the selection keeps and what becomes of it; nil if that takes whole rows.
+  public func consensus(
+    over elements: Range<Int>, known: Known, in tensor: TensorContext
+  ) -> SelectiveConsensus? {
+    guard var kept = selection.kept(of: elements, known: known, in: tensor) else { return nil }
+    for (k, factor) in factors(known, in: tensor).enumerated() { kept[k].factor = factor }
+    return SelectiveConsensus(kept: kept, weights: tensor.priors, by: consensus(in: tensor))
   }
 }
 

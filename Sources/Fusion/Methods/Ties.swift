@@ -61,10 +61,13 @@ public struct LargestDeltas: DeltaSelection {
   /// Ranks of the sizes; over the model also the majority of the signs.
   public func stages(for tensor: TensorContext) -> [Stage] {
     if trimsModel {
-      return [Stage(over: .model, .ranks(channels: tensor.modelCount)), Stage(over: .model, .sums(1))]
+      return [
+        Stage(over: .model, .ranks(channels: tensor.modelCount, of: .deltaSizes)),
+        Stage(over: .model, .sums(1)),
+      ]
     }
     return tensor.values("density").contains { $0 < 1 }
-      ? [Stage(over: .tensor, .ranks(channels: tensor.modelCount))] : []
+      ? [Stage(over: .tensor, .ranks(channels: tensor.modelCount, of: .deltaSizes))] : []
   }
 
   /// The rank from which on elements are kept.
@@ -113,22 +116,14 @@ public struct LargestDeltas: DeltaSelection {
     boundaries(known, in: tensor).compactMap { $0?.index }
   }
 
-  /// Keeps what is at or above the threshold.
-  public func select(
-    _ tile: Tile, of inputs: Span<Double>, known: Known, in tensor: TensorContext,
-    into deltas: inout MutableSpan<Double>
-  ) {
+  /// What is at or above the threshold.
+  public func kept(of elements: Range<Int>, known: Known, in tensor: TensorContext) -> [KeptDeltas]? {
     let boundaries = boundaries(known, in: tensor)
     let densities = tensor.values("density")
-    for k in 0..<tile.modelCount {
-      if !trimsModel && densities[k] <= 0 {
-        selectNothing(tile, ofModel: k, into: &deltas)
-        continue
-      }
-      let least = trimsModel ? thresholds[k] : boundaries[k]?.least(for: tile.indices) ?? 0
-      selectDeltas(
-        of: inputs, tile.layout, input: k + 1, sizes: least...Double.infinity, into: &deltas,
-        at: k * tile.count)
+    return densities.indices.map { k in
+      if !trimsModel && densities[k] <= 0 { return KeptDeltas(sizes: nil) }
+      let least = trimsModel ? thresholds[k] : boundaries[k]?.least(for: elements) ?? 0
+      return KeptDeltas(sizes: least...Double.infinity)
     }
   }
 
