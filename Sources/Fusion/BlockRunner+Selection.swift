@@ -9,7 +9,9 @@ extension BlockRunner {
     by index: Int, over block: FusionBlock, bytes: [[UInt8]], known: Known, offset: Int,
     into part: inout RankSelection.Part
   ) throws(EmbedFuseError) {
-    guard case .ranks(let channels, let keys) = method.stages(for: block.tensor)[index].measure else { return }
+    guard case .ranks(let channels, let keys) = method.stages(for: block.tensor)[index].measure else {
+      return
+    }
     var room: [UInt64] = []
     swap(&room, &searchRoom)
     defer { swap(&room, &searchRoom) }
@@ -68,7 +70,9 @@ extension BlockRunner {
       var target = output.mutableSpan
       var weights: [Double] = []
       for piece in Self.pieces(of: range, endingAfter: method.cuts(known: known, in: block.tensor)) {
-        guard let consensus = method.consensus(over: piece, known: known, in: block.tensor) else { return false }
+        guard let consensus = method.consensus(over: piece, known: known, in: block.tensor) else {
+          return false
+        }
         let first = piece.lowerBound - range.lowerBound
         let found = elements.combine(
           first..<first + piece.count, by: consensus, start: piece.lowerBound, as: type, into: &target,

@@ -53,7 +53,8 @@ import Testing
         let cut = length / 3
         let found = StoredElements.with(bytes, types: types, count: length) { elements in
           let first = elements.collect(0..<cut, by: keys, start: 70, into: &ranges, room: &room)
-          return elements.collect(cut..<length, by: keys, start: 70 + cut, into: &ranges, room: &room) || first
+          return elements.collect(cut..<length, by: keys, start: 70 + cut, into: &ranges, room: &room)
+            || first
         }
         #expect(found == false && ranges == expected, "\(types), \(keys)")
       }
