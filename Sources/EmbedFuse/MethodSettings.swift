@@ -188,14 +188,16 @@ extension TensorValue {
 enum Suggestion {
   /// The nearest of some names by edit distance, if one is near.
   static func nearest(to name: String, among names: [String]) -> String? {
-    let best = names.map { (name: $0, distance: distance(Array(name), Array($0))) }
-      .min { $0.distance < $1.distance }
+    let best = names.map {
+      (name: $0, distance: distance(Array(name.unicodeScalars), Array($0.unicodeScalars)))
+    }
+    .min { $0.distance < $1.distance }
     guard let best, best.distance <= max(1, name.count / 3) else { return nil }
     return best.name
   }
 
   /// How many characters must be put in, left out, changed or swapped with the next.
-  private static func distance(_ a: [Character], _ b: [Character]) -> Int {
+  private static func distance(_ a: [Unicode.Scalar], _ b: [Unicode.Scalar]) -> Int {
     guard a.count <= 100, b.count <= 100 else { return .max }
     var rows = [Array(0...b.count)]
     for (i, character) in a.enumerated() {

@@ -35,7 +35,8 @@ struct RecipeNode: Sendable {
     }
     var documents: [Node] = []
     do {
-      let parser = try Parser(yaml: text, resolver: .basic)
+      // With an encoding named, none is looked for in the environment, which takes longer than reading a short text.
+      let parser = try Parser(yaml: text, resolver: .basic, encoding: .utf8)
       while let document = try parser.nextRoot() { documents.append(document) }
     } catch {
       throw invalid(error, path: path)
