@@ -2,11 +2,39 @@ import EmbedFuse
 import FuzzInput
 import Glibc
 
+private let samples =
+  #filePath.split(separator: "/").dropLast(4).reduce("") { "\($0)/\($1)" } + "/fixtures/samples"
+
 /// The base of files of differences, and a shard that Keras's indexes may name.
 private let others: Void = {
   FuzzInput.write(FuzzInput.safetensors("a 8 8\nb 8".utf8), to: "base.safetensors")
-  let fixtures = "\(#filePath)/../../../../fixtures/samples/keras"
-  symlink("\(fixtures)/sharded_00000.weights.h5", "\(FuzzInput.folder)/sharded_00000.weights.h5")
+  // A copy, since links that lead elsewhere aren't followed.
+  let name = "sharded_00000.weights.h5"
+  let shard = open("\(samples)/keras/\(name)", O_RDONLY)
+  var bytes = [UInt8](repeating: 0, count: 1 << 20)
+  let count = bytes.withUnsafeMutableBytes { Glibc.read(shard, $0.baseAddress, $0.count) }
+  precondition(count > 0 && count < bytes.count, "no shard at \(samples)")
+  close(shard)
+  FuzzInput.write(Array(bytes[..<count]), to: name)
+}()
+
+/// Spares the child process, which is forked for each input, a copy of the fuzzer's tables: these are most of what the
+/// process holds.
+private let leaner: Void = {
+  guard let map = fopen("/proc/self/maps", "r") else { return }
+  var line = [CChar](repeating: 0, count: 4096)
+  while fgets(&line, CInt(line.count), map) != nil {
+    let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    let words = text.split(whereSeparator: \.isWhitespace)
+    let ends = words[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
+    // Anonymous memory, but not the shadow of AddressSanitizer, which is larger, nor the heap, which has a name.
+    guard words.count == 5, words[1] == "rw-p", 16 << 20..<64 << 20 ~= ends[1] - ends[0] else { continue }
+    madvise(UnsafeMutableRawPointer(bitPattern: ends[0]), Int(ends[1] - ends[0]), MADV_DONTFORK)
+  }
+  fclose(map)
+  // Told apart from a child process that lacks what it needs, in which all files would fail.
+  let sound = try? ModelSource.open("\(samples)/hdf5/mixed.h5")
+  precondition(sound != nil, "the child process lacks what it needs")
 }()
 
 /// HDF5 files of all kinds, our own with the files and differences in them, Keras's archives, and indexes of its
@@ -15,6 +43,7 @@ private let others: Void = {
 public func fuzzHDF5(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   let input = UnsafeRawBufferPointer(start: start, count: count)
   others
+  leaner
   let name =
     input.starts(with: [0x50, 0x4B])
     ? "input.keras" : input.first == UInt8(ascii: "{") ? "sharded.weights.json" : "input.h5"
@@ -39,3 +68,11 @@ private func read(_ path: String) {
 /// How many objects of some kinds the library has open: `H5Fget_obj_count`, 0x1F for all kinds and all files.
 @_silgen_name("H5Fget_obj_count")
 private func openObjects(_ file: Int64, _ kinds: UInt32) -> Int
+
+/// Stands in the place of the C library's: with FUZZ_NO_CHILD no process can be started to try a file out, so that it is
+/// read as it is. A crash is the HDF5 library's then, if the program comes through with the child.
+@_cdecl("fork")
+public func fork() -> pid_t { getenv("FUZZ_NO_CHILD") == nil ? forkOfTheLibrary() : -1 }
+
+@_silgen_name("__fork")
+private func forkOfTheLibrary() -> pid_t

@@ -35,26 +35,34 @@ public enum FuzzInput {
 
   /// Writes a file of the folder, and the folders that lead to it.
   public static func write(_ bytes: [UInt8], to name: String) {
-    var parent = folder
-    for part in name.split(separator: "/").dropLast() {
-      parent += "/\(part)"
-      mkdir(parent, 0o755)
+    let path = "\(folder)/\(name)"
+    var file = open(path, O_WRONLY | O_CREAT, 0o644)
+    if file < 0 {
+      var parent = folder
+      for part in name.split(separator: "/").dropLast() {
+        parent += "/\(part)"
+        mkdir(parent, 0o755)
+      }
+      file = open(path, O_WRONLY | O_CREAT, 0o644)
     }
-    let file = open("\(folder)/\(name)", O_WRONLY | O_CREAT | O_TRUNC, 0o644)
     bytes.withUnsafeBytes { fill(file, with: $0) }
     close(file)
   }
 
   private static func fill(_ descriptor: Int32, with bytes: UnsafeRawBufferPointer) {
-    ftruncate(descriptor, 0)
-    guard !bytes.isEmpty else { return }
-    let done = pwrite(descriptor, bytes.baseAddress!, bytes.count, 0)
-    precondition(done == bytes.count, "the folder for the fuzzer's files is full")
+    if !bytes.isEmpty {
+      let done = pwrite(descriptor, bytes.baseAddress!, bytes.count, 0)
+      precondition(done == bytes.count, "the folder for the fuzzer's files is full")
+    }
+    // After that, so that the pages which a file has are used again.
+    ftruncate(descriptor, off_t(bytes.count))
   }
+
+  /// Room for values; the fuzzer tries one input at a time.
+  nonisolated(unsafe) private static var buffer = [UInt8](repeating: 0, count: 64 << 10)
 
   /// Reads the values of the first tensors in blocks, of each up to a limit.
   public static func read(_ tensors: [StoredTensor]) throws {
-    var buffer = [UInt8](repeating: 0, count: 64 << 10)
     for tensor in tensors.prefix(64) {
       let count = tensor.info.shape.elementCount
       // Of packed types a range starts and ends at bytes.

@@ -29,30 +29,36 @@ private let base: Void = {
   FuzzInput.write(Array("[PAD]\n[UNK]\na\nb\nc\nd\ne\nf\n".utf8), to: "base/vocab.txt")
 }()
 
+/// What the directory holds from the last input; the fuzzer tries one at a time.
+nonisolated(unsafe) private var written: [String] = []
+
 /// Directories of models, adapters and training runs: parts that a byte 0x1E separates, each a file, which its first
 /// byte chooses from `a` on.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzModel(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   base
-  for name in names { unlink("\(FuzzInput.folder)/model/\(name)") }
+  for name in written { unlink("\(FuzzInput.folder)/model/\(name)") }
+  written = []
   for part in UnsafeRawBufferPointer(start: start, count: count).split(separator: 0x1E).prefix(12) {
     let name = names[Int(part.first! &- UInt8(ascii: "a")) % names.count]
     let bytes =
       name.hasSuffix(".safetensors") ? FuzzInput.safetensors(part.dropFirst()) : Array(part.dropFirst())
     FuzzInput.write(bytes, to: "model/\(name)")
+    written.append(name)
   }
   let model = "\(FuzzInput.folder)/model"
-  if let described = try? ModelSource.open(model, options: OpeningOptions(describing: true)) {
-    _ = try? described.ignoredFiles()
-  }
-  for selection in ["last:1", "best:loss"] {
+  let described = try? ModelSource.open(model, options: OpeningOptions(describing: true))
+  let isTraining = TrainingRun(at: model) != nil
+  // What can't be described can't be fused either, but for the checkpoints of a training run.
+  guard described != nil || isTraining else { return 0 }
+  _ = try? described?.ignoredFiles()
+  for selection in isTraining ? ["last:1", "best:loss"] : [nil] {
     var recipe = Recipe(base: "\(FuzzInput.folder)/base", models: [model])
     recipe.missing = .base
-    if TrainingRun(at: model) != nil { recipe.selection = try? CheckpointSelection(selection) }
+    recipe.selection = try? selection.map { try CheckpointSelection($0) }
     if let plan = try? FusionPlan(recipe) {
       do { try FuzzInput.read(plan.inputs.flatMap { $0.tensors.map(\.stored) }) } catch {}
     }
-    if recipe.selection == nil { break }
   }
   return 0
 }
