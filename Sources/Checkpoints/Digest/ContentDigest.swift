@@ -51,18 +51,28 @@ public struct ContentDigest: Sendable, Hashable {
   }
 
   /// The 16 bytes of the digest, most significant first.
-  var bytes: [UInt8] {
-    [high, low].flatMap { half in (0..<8).map { UInt8(truncatingIfNeeded: half >> (56 - 8 * $0)) } }
+  var bytes: [UInt8] { places(ofBits: 8).map { UInt8(truncatingIfNeeded: $0) } }
+
+  /// The number in parts of so many bits, most significant first.
+  private func places(ofBits width: Int) -> [UInt64] {
+    var places: [UInt64] = []
+    places.reserveCapacity(128 / width)
+    for half in [high, low] {
+      for shift in stride(from: 64 - width, through: 0, by: -width) {
+        places.append(half >> UInt64(shift) & (1 << UInt64(width) - 1))
+      }
+    }
+    return places
   }
 }
 
 extension ContentDigest: CustomStringConvertible {
   /// 32 lower-case hexadecimal digits, as `xxh128sum` prints them.
   public var description: String {
-    let digits = bytes.flatMap { byte in
-      [byte >> 4, byte & 0xF].map { $0 < 10 ? UInt8(ascii: "0") + $0 : UInt8(ascii: "a") + $0 - 10 }
-    }
-    return String(decoding: digits, as: UTF8.self)
+    String(
+      decoding: places(ofBits: 4).map {
+        UInt8(truncatingIfNeeded: $0) + ($0 < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
+      }, as: UTF8.self)
   }
 
   /// Reads what `description` gives, and nothing else.
@@ -111,6 +121,13 @@ extension ContentDigest {
   /// depend on the order of tensors, on shards or on the file format.
   public static func of(tensors: [(name: String, digest: ContentDigest)]) -> ContentDigest {
     let sorted = tensors.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
-    return .of(Array(sorted.map { "\($0.name) \($0.digest)\n" }.joined().utf8))
+    var text: [UInt8] = []
+    for (name, digest) in sorted {
+      text += name.utf8
+      text.append(UInt8(ascii: " "))
+      text += digest.description.utf8
+      text.append(UInt8(ascii: "\n"))
+    }
+    return .of(text)
   }
 }

@@ -69,23 +69,38 @@ extension JSON {
 
   private static func write(_ value: String, to text: inout [UInt8]) {
     text.append(UInt8(ascii: "\""))
-    for scalar in value.unicodeScalars {
-      switch scalar {
-      case "\"": text += "\\\"".utf8
-      case "\\": text += "\\\\".utf8
-      case "\n": text += "\\n".utf8
-      case "\r": text += "\\r".utf8
-      case "\t": text += "\\t".utf8
-      case " "..."~": text.append(UInt8(truncatingIfNeeded: scalar.value))
-      default:
-        // Also what steers a terminal or turns the direction of writing, so that JSON can be shown as it is.
-        switch scalar.properties.generalCategory {
-        case .control, .format: for unit in scalar.utf16 { escape(unit, to: &text) }
-        default: text += scalar.utf8
-        }
-      }
+    let bytes = value.utf8.span
+    // Nearly every string is of plain characters.
+    if bytes.indices.allSatisfy({ isPlain(bytes[$0]) }) {
+      text += value.utf8
+    } else {
+      for scalar in value.unicodeScalars { write(scalar, to: &text) }
     }
     text.append(UInt8(ascii: "\""))
+  }
+
+  private static func isPlain(_ byte: UInt8) -> Bool {
+    byte >= UInt8(ascii: " ") && byte < 0x7F && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
+  }
+
+  private static func write(_ scalar: Unicode.Scalar, to text: inout [UInt8]) {
+    if scalar.isASCII && isPlain(UInt8(truncatingIfNeeded: scalar.value)) {
+      text.append(UInt8(truncatingIfNeeded: scalar.value))
+      return
+    }
+    switch scalar {
+    case "\"": text += "\\\"".utf8
+    case "\\": text += "\\\\".utf8
+    case "\n": text += "\\n".utf8
+    case "\r": text += "\\r".utf8
+    case "\t": text += "\\t".utf8
+    default:
+      // Also what steers a terminal or turns the direction of writing, so that JSON can be shown as it is.
+      switch scalar.properties.generalCategory {
+      case .control, .format: for unit in scalar.utf16 { escape(unit, to: &text) }
+      default: text += scalar.utf8
+      }
+    }
   }
 
   private static func escape(_ unit: UInt16, to text: inout [UInt8]) {
