@@ -141,9 +141,41 @@ public struct FusionPlan: Sendable {
         .usage, "\(description.name) takes no weights",
         remedy: "leave the weights out, or choose another method")
     }
+    try checkNumbers(recipe)
     for parameters in recipe.modelParameters + recipe.slices.flatMap({ $0.sources.map(\.parameters) }) {
       for name in parameters.keys.sorted() {
         try MethodSettings.check(parameters[name]!, of: try recipe.method.parameter(named: name))
+      }
+    }
+  }
+
+  /// Checks that inputs which are named by numbers exist: a manifest may say anything.
+  private static func checkNumbers(_ recipe: Recipe) throws(EmbedFuseError) {
+    let count = recipe.models.count
+    guard recipe.modelParameters.isEmpty || recipe.modelParameters.count == count else {
+      throw EmbedFuseError(
+        .usage, "there are parameters of \(recipe.modelParameters.count) models for \(count) models",
+        remedy: "give each model its parameters, in the order of the models")
+    }
+    let candidates = count + (recipe.base == nil ? 0 : 1)
+    if let place = recipe.configFrom, !(0..<candidates ~= place) {
+      throw EmbedFuseError(
+        .usage, "the configuration is to come from input \(place), but there are \(candidates)",
+        remedy: "inputs count from 0, the base first")
+    }
+    for source in recipe.slices.flatMap(\.sources) {
+      guard let model = source.model else {
+        guard recipe.base != nil else {
+          throw EmbedFuseError(
+            .usage, "a slice takes layers of the base, but there is none",
+            remedy: "name the pretrained checkpoint as the base")
+        }
+        continue
+      }
+      guard recipe.models.indices ~= model else {
+        throw EmbedFuseError(
+          .usage, "a slice takes layers of model \(model), but there are \(count)",
+          remedy: "models count from 0, without the base")
       }
     }
   }

@@ -267,21 +267,22 @@ extension TensorAssembly {
 
   private func check(available: Int) throws(EmbedFuseError) {
     for (place, slice) in recipe.slices.enumerated() {
-      guard let length = slice.sources.first?.layers.count, length > 0 else {
+      guard let first = slice.sources.first?.layers, !first.isEmpty else {
         throw EmbedFuseError(.usage, "slice \(place + 1) has no layers")
       }
-      for source in slice.sources {
-        guard source.layers.count == length else {
+      for layers in slice.sources.map(\.layers) {
+        // Before they are counted: a manifest may name any range.
+        guard layers.lowerBound >= 0, layers.upperBound <= available else {
           throw EmbedFuseError(
             .usage,
-            "slice \(place + 1) takes \(length) layers of one source and \(source.layers.count) of another",
-            remedy: "all sources of a slice must have as many layers")
-        }
-        guard source.layers.lowerBound >= 0, source.layers.upperBound <= available else {
-          throw EmbedFuseError(
-            .usage,
-            "slice \(place + 1) asks for the layers \(source.layers.lowerBound) to \(source.layers.upperBound - 1), but there are \(available)",
+            "slice \(place + 1) asks for the layers \(layers.lowerBound) to \(layers.upperBound &- 1), but there are \(available)",
             remedy: "layer ranges count from 0 and don't include their end")
+        }
+        guard layers.count == first.count else {
+          throw EmbedFuseError(
+            .usage,
+            "slice \(place + 1) takes \(first.count) layers of one source and \(layers.count) of another",
+            remedy: "all sources of a slice must have as many layers")
         }
       }
       guard !method.needsBase || slice.sources.contains(where: { $0.model == nil }) else {

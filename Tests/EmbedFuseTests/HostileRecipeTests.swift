@@ -44,4 +44,32 @@ import Testing
     let error = try refusal("models: &m {\(keys)}\nparameters: {<<: *m}\n")
     #expect(error.problem.contains("names no method"), "\(error)")
   }
+
+  /// Recipes that name inputs and layers by numbers, as those in manifests do, with what is said of them.
+  private static let numbers: [(problem: String, change: @Sendable (inout Recipe) -> Void)] = [
+    ("layers of model 1", { $0.slices = [slice(model: 1, layers: 0..<1)] }),
+    ("layers of model -1", { $0.slices = [slice(model: -1, layers: 0..<1)] }),
+    ("asks for the layers -9223372036854775808", { $0.slices = [slice(model: 0, layers: .min ..< .max)] }),
+    ("asks for the layers -9223372036854775808", { $0.slices = [slice(model: 0, layers: .min..<1)] }),
+    ("there is none", { ($0.base, $0.slices) = (nil, [slice(model: 0, layers: 0..<1)]) }),
+    ("parameters of 2 models", { $0.modelParameters = [[:], [:]] }),
+    ("from input 2", { $0.configFrom = 2 }),
+    ("from input -1", { $0.configFrom = -1 }),
+  ]
+
+  private static func slice(model: Int, layers: Range<Int>) -> Recipe.Slice {
+    Recipe.Slice(sources: [.init(model: nil, layers: 0..<1), .init(model: model, layers: layers)])
+  }
+
+  @Test(arguments: numbers.indices) func numbersThatNameNothing(place: Int) throws {
+    let folder = try TemporaryFolder()
+    try PropertyTests.model(folder("base.safetensors"), seed: 1) { _, _ in 0 }
+    try PropertyTests.model(folder("ft.safetensors"), seed: 1) { _, _ in 1 }
+    let text = "method: soup\nbase: \(folder("base.safetensors"))\nmodels: [\(folder("ft.safetensors"))]\n"
+    var recipe = try RecipeFile(text: text, path: "r.yaml").outputs[0].recipe
+    _ = try FusionPlan(recipe)
+    Self.numbers[place].change(&recipe)
+    let error = try #require(throws: EmbedFuseError.self) { try FusionPlan(recipe) }
+    #expect(error.code == .usage && error.description.contains(Self.numbers[place].problem), "\(error)")
+  }
 }
