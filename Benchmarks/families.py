@@ -10,16 +10,14 @@ The inputs are generated once (checkpoints.py, needs numpy) into DIR, .build-ben
 rounds, the small families, and no peer that takes seconds.
 """
 
-import argparse
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from checkpoints import FAMILIES, weight_files
-from race import HERE, generate, machine, median, memory, race, ratio, spread
+from race import HERE, generate, machine, median, memory, options, race, ratio, spread
 
 # The names by which contestants are compared.
 SOUP, SOUP_H5 = "soup to safetensors", "soup to .h5"
@@ -160,18 +158,13 @@ def build_floors(folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--embedfuse", type=os.path.abspath, default=".build/release/embedfuse")
-    parser.add_argument("--data", type=Path, default=Path(".build-bench"))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = options(__doc__, rounds=5)
     parser.add_argument("--families", default="bert-f32,bert-bf16,qwen-bf16,minilm-f32")
-    parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     families = arguments.families.split(",")
     if arguments.quick:
         arguments.rounds = 2
         families = [family for family in families if family != "qwen-bf16"]
-    arguments.data = arguments.data.resolve()
     out = arguments.data / "out"
     out.mkdir(parents=True, exist_ok=True)
     generate(arguments.data, families)

@@ -5,12 +5,9 @@ use: growth.py --embedfuse PATH [--data DIR] [--rounds 5] [--quick]
 The same families as families.py's; --quick leaves out the largest and takes two rounds.
 """
 
-import argparse
-import os
 import shutil
-from pathlib import Path
 
-from race import HERE, generate, median, race, size
+from race import HERE, generate, median, options, race, size
 
 METHODS = {"soup": ["--method", "soup"], "delta-guided": ["--method", "delta-guided"]}
 FINE_TUNES = [2, 4, 8, 16]
@@ -96,14 +93,8 @@ def picture(panels):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--embedfuse", type=os.path.abspath, default=".build/release/embedfuse")
-    parser.add_argument("--data", type=Path, default=Path(".build-bench"))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true")
-    arguments = parser.parse_args()
+    arguments = options(__doc__, rounds=5).parse_args()
     arguments.families = ["minilm-f32", "bert-f32"] + ([] if arguments.quick else ["qwen-bf16"])
-    arguments.data = arguments.data.resolve()
     generate(arguments.data, arguments.families)
     out = arguments.data / "out"
     out.mkdir(exist_ok=True)

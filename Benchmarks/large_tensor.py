@@ -6,13 +6,13 @@ An embedding matrix of 250,000 rows by 1,536 columns in F32, of a base and two f
 move, is made once in DIR (4.6 GB; needs numpy). The limit is what /usr/bin/time would say: the greatest resident size.
 """
 
-import argparse
 import json
 import os
 import struct
 import subprocess
 import sys
-from pathlib import Path
+
+from race import options
 
 ROWS, COLUMNS, STEP = 250_000, 1_536, 5_000
 
@@ -58,13 +58,11 @@ def measure(command):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--embedfuse", type=os.path.abspath, default=".build/release/embedfuse")
-    parser.add_argument("--data", type=Path, default=Path(".build-bench"))
+    parser = options(__doc__)
     parser.add_argument("--memory", default="256M")
     parser.add_argument("--only", help="methods, separated by commas")
     arguments = parser.parse_args()
-    folder = arguments.data.resolve() / "large-tensor"
+    folder = arguments.data / "large-tensor"
     if not (folder / "complete").exists():
         generate(folder)
     out = folder / "out.safetensors"

@@ -8,13 +8,11 @@ writes new files that are not flushed. Reported are median seconds, the median o
 resident memory. Methods that mergekit hasn't run alone. --quick leaves mergekit out.
 """
 
-import argparse
-import os
 import shutil
 import sys
 from pathlib import Path
 
-from race import generate, median, memory, race, ratio
+from race import generate, median, memory, options, race, ratio
 
 # method: (models, base wanted, parameters of each model, parameters of all, known to mergekit)
 METHODS = {
@@ -79,16 +77,12 @@ def row(name, runs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--embedfuse", type=os.path.abspath, default=".build/release/embedfuse")
-    parser.add_argument("--data", type=Path, default=Path(".build-bench"))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = options(__doc__, rounds=3)
     parser.add_argument("--only", help="methods, separated by commas")
-    parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     generate(arguments.data, ["bert-f32"])
-    data = arguments.data.resolve() / "bert-f32"
-    out = arguments.data.resolve() / "out"
+    data = arguments.data / "bert-f32"
+    out = arguments.data / "out"
     out.mkdir(exist_ok=True)
     mergekit = Path(sys.executable).parent / "mergekit-pytorch"
     has_mergekit = mergekit.exists() and not arguments.quick

@@ -1,5 +1,6 @@
 """What the benchmarks share: runs of commands in turn, their times and memory, and the machine's description."""
 
+import argparse
 import os
 import platform
 import shutil
@@ -19,6 +20,17 @@ class Run:
     memory: int
     """Peak resident bytes; mapped file pages count, and it is never below the 15 MB of Python, which starts the command."""
     written: int
+
+
+def options(description, rounds=None):
+    """A parser of what the benchmarks take alike: the program, where the checkpoints are, and how many rounds."""
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
+    parser.add_argument("--embedfuse", type=os.path.abspath, default=".build/release/embedfuse")
+    parser.add_argument("--data", type=lambda path: Path(path).resolve(), default=".build-bench")
+    if rounds:
+        parser.add_argument("--rounds", type=int, default=rounds)
+        parser.add_argument("--quick", action="store_true")
+    return parser
 
 
 def size(path):

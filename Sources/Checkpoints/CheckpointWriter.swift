@@ -27,6 +27,11 @@ public protocol CheckpointWriter: Sendable {
 }
 
 extension CheckpointWriter {
+  /// Runs of about 256 KiB.
+  public func runLength(of tensor: Int) -> Int {
+    BlockGrid(tensors[tensor]).runLength(target: (256 << 10) * 8 / tensors[tensor].elementType.bitWidth)
+  }
+
   /// Nothing, for a writer in which nobody waits.
   public func abandon() {}
 }

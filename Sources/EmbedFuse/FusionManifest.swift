@@ -185,7 +185,7 @@ extension FusionManifest {
   public init(of path: String, options: OpeningOptions = OpeningOptions()) throws(EmbedFuseError) {
     if path.hasSuffix(".json"), FilePath.kind(of: path) != .directory {
       let file = try InputFile(path)
-      try self.init(try file.bytes(0..<file.byteCount), path: path)
+      try self.init(try file.bytes(), path: path)
     } else {
       try self.init(in: try ModelSource.open(path, options: options))
     }

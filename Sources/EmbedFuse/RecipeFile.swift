@@ -43,7 +43,7 @@ public struct RecipeFile: Sendable {
       throw EmbedFuseError(
         .badData, "is too large for a recipe", path: path, remedy: "name a recipe, which is a short text")
     }
-    let bytes = try file.bytes(0..<file.byteCount)
+    let bytes = try file.bytes()
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw EmbedFuseError(.badData, "is no UTF-8 text", path: path, remedy: "save the recipe as UTF-8")
     }

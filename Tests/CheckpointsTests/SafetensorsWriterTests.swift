@@ -114,9 +114,9 @@ import Testing
   @Test func metadataOfTheSameLengthReplacesAPlaceholder() throws {
     let tensors = [try Self.info("w", .u8, [4])]
     let writer = try SafetensorsWriter(
-      creating: path, tensors: tensors, metadata: ["format": "pt", "digest": "0000"])
+      creating: path, tensors: tensors, metadata: [("format", "pt"), ("digest", "0000")])
     try Self.write([1, 2, 3, 4], of: 0, to: writer)
-    try writer.setMetadata(["format": "pt", "digest": "1a2b"])
+    try writer.setMetadata([("format", "pt"), ("digest", "1a2b")])
     try writer.finish()
     let checkpoint = try Checkpoint.openSafetensors(at: path)
     #expect(checkpoint.metadata == ["format": "pt", "digest": "1a2b"])

@@ -37,14 +37,8 @@ public struct ContentDigest: Sendable, Hashable {
     }
     defer { unsafe XXH3_freeState(state) }
     unsafe XXH3_128bits_reset(state)
-    var buffer = [UInt8](repeating: 0, count: min(file.byteCount, 1 << 20))
-    var position = 0
-    while position < file.byteCount {
-      let count = min(buffer.count, file.byteCount - position)
-      var span = buffer.mutableSpan
-      try file.read(count, at: position, into: &span)
-      _ = unsafe buffer.withUnsafeBufferPointer { unsafe cxxhash_update(state, $0.baseAddress, count) }
-      position += count
+    try file.forEachPiece(of: 0..<file.byteCount) { piece, _ in
+      _ = unsafe piece.withUnsafeBufferPointer { unsafe cxxhash_update(state, $0.baseAddress, $0.count) }
     }
     let hash = unsafe XXH3_128bits_digest(state)
     return ContentDigest(high: hash.high64, low: hash.low64)

@@ -7,9 +7,6 @@ import TensorCore
 /// Tensors keep their names and their order. llama.cpp opens files whose names follow its own scheme and have less
 /// than 64 bytes; others are for programs that know them.
 public final class GGUFWriter: CheckpointWriter {
-  /// The bytes that a run has, about.
-  private static let runBytes = 256 << 10
-
   /// The tensors in the order given.
   public let tensors: [TensorInfo]
 
@@ -38,11 +35,6 @@ public final class GGUFWriter: CheckpointWriter {
     let bytes = layout.bytes
     try file.write(bytes.span, at: 0)
     self.layout = layout
-  }
-
-  /// About 256 KiB.
-  public func runLength(of tensor: Int) -> Int {
-    BlockGrid(tensors[tensor]).runLength(target: Self.runBytes * 8 / tensors[tensor].elementType.bitWidth)
   }
 
   /// Writes a run where it belongs.

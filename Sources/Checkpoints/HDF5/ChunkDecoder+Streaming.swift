@@ -82,7 +82,7 @@ extension ChunkDecoder {
   ) throws(EmbedFuseError) {
     var piece = [UInt8](repeating: 0, count: Self.pieceBytes)
     var isComplete = false
-    try Self.forEachPiece(of: stored, in: file) { input throws(EmbedFuseError) in
+    try file.forEachPiece(of: stored, pieceBytes: Self.pieceBytes) { input, _ throws(EmbedFuseError) in
       var taken = 0
       repeat {
         guard !isComplete else { throw Self.surplus }
@@ -122,20 +122,5 @@ extension ChunkDecoder {
     }
     guard ZSTD_isError(status) == 0 else { throw Self.damaged(status) }
     return (taken, written, status == 0)
-  }
-
-  /// Reads a range of a file piece by piece.
-  private static func forEachPiece(
-    of range: Range<Int>, in file: InputFile, _ body: (Span<UInt8>) throws(EmbedFuseError) -> Void
-  ) throws(EmbedFuseError) {
-    var buffer = [UInt8](repeating: 0, count: min(pieceBytes, range.count))
-    var start = range.lowerBound
-    while start < range.upperBound {
-      let count = min(buffer.count, range.upperBound - start)
-      var room = buffer.mutableSpan
-      try file.read(count, at: start, into: &room)
-      try body(buffer.span.extracting(0..<count))
-      start += count
-    }
   }
 }

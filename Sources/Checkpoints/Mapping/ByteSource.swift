@@ -1,6 +1,6 @@
 import TensorCore
 
-/// Bytes that can be read by position from several workers at once: a part of a file, or what is compressed in it.
+/// Bytes that can be read by position from several workers at once: a file, a part of one, or what is compressed in it.
 protocol ByteSource: Sendable {
   /// How many bytes there are.
   var byteCount: Int { get }
@@ -10,6 +10,9 @@ protocol ByteSource: Sendable {
   /// - Throws: `EmbedFuseError` where the file can't be read, has become shorter, or doesn't hold what it declares.
   func read(_ count: Int, at offset: Int, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError)
 
+  /// True if they stand in the file as they are, so that a short range costs little more than its bytes.
+  var isPlain: Bool { get }
+
   /// Bytes kept in memory at most, counted once for all sources of a file.
   var residentBytes: Int { get }
 
@@ -18,6 +21,9 @@ protocol ByteSource: Sendable {
 }
 
 extension ByteSource {
+  /// False.
+  var isPlain: Bool { false }
+
   /// Nothing.
   var residentBytes: Int { 0 }
 
@@ -34,6 +40,10 @@ extension ByteSource {
   }
 }
 
+extension InputFile: ByteSource {
+  var isPlain: Bool { true }
+}
+
 /// A part of a file as it stands there.
 struct FileBytes: ByteSource {
   /// The file.
@@ -41,6 +51,8 @@ struct FileBytes: ByteSource {
   /// The file's byte at which the part starts.
   let offset: Int
   let byteCount: Int
+
+  var isPlain: Bool { true }
 
   func read(_ count: Int, at offset: Int, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
     try file.read(count, at: self.offset + offset, into: &bytes)
@@ -50,10 +62,11 @@ struct FileBytes: ByteSource {
 /// The storage of a tensor whose elements stand in a source of bytes as they are: little-endian, row-major.
 struct SourceRegion: TensorStorage {
   let source: any ByteSource
-  /// The source's byte at which the first element starts.
+  /// The source's byte at which the first element starts, at any alignment.
   let offset: Int
   let elementType: ElementType
 
+  var readsAnywhere: Bool { source.isPlain }
   var residentBytes: Int { source.residentBytes }
   var workerBytes: Int { source.workerBytes }
 

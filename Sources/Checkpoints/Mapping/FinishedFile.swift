@@ -20,14 +20,8 @@ public enum FinishedFile {
   static func copy(_ path: String, to newPath: String) throws(EmbedFuseError) {
     let input = try InputFile(path, isInput: false)
     let output = try OutputFile(creating: newPath, byteCount: input.byteCount)
-    var buffer = [UInt8](repeating: 0, count: min(input.byteCount, 1 << 20))
-    var position = 0
-    while position < input.byteCount {
-      let count = min(buffer.count, input.byteCount - position)
-      var span = buffer.mutableSpan
-      try input.read(count, at: position, into: &span)
-      try output.write(buffer.span.extracting(0..<count), at: position)
-      position += count
+    try input.forEachPiece(of: 0..<input.byteCount) { piece, position throws(EmbedFuseError) in
+      try output.write(piece, at: position)
     }
     try output.close()
   }

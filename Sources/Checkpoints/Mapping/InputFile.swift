@@ -98,12 +98,32 @@ public final class InputFile: Sendable {
     return result
   }
 
+  /// The bytes of the whole file.
+  public func bytes() throws(EmbedFuseError) -> [UInt8] { try bytes(0..<byteCount) }
+
+  /// Reads a range in pieces of at most `pieceBytes`, one after the other, and lets `body` look at each.
+  ///
+  /// - Parameter body: is given the piece and the file's byte at which it starts.
+  func forEachPiece(
+    of range: Range<Int>, pieceBytes: Int = 1 << 20,
+    _ body: (Span<UInt8>, Int) throws(EmbedFuseError) -> Void
+  ) throws(EmbedFuseError) {
+    var buffer = [UInt8](repeating: 0, count: min(pieceBytes, range.count))
+    var start = range.lowerBound
+    while start < range.upperBound {
+      let count = min(buffer.count, range.upperBound - start)
+      var room = buffer.mutableSpan
+      try read(count, at: start, into: &room)
+      try body(buffer.span.extracting(0..<count), start)
+      start += count
+    }
+  }
+
   /// The bytes of a whole file of our own, such as a record.
   ///
   /// - Throws: as `init` and `read`.
   public static func record(at path: String) throws(EmbedFuseError) -> [UInt8] {
-    let file = try InputFile(path, isInput: false)
-    return try file.bytes(0..<file.byteCount)
+    try InputFile(path, isInput: false).bytes()
   }
 
   /// Lets `body` look at a range of the mapped file. Of a file that is cut short meanwhile it may see zeros.

@@ -33,7 +33,7 @@ public struct ModelSource: Sendable {
     public func bytes() throws(EmbedFuseError) -> [UInt8] {
       guard let diskPath else { return embedded }
       let file = try InputFile(diskPath)
-      return try file.bytes(0..<file.byteCount)
+      return try file.bytes()
     }
   }
 
@@ -256,7 +256,7 @@ extension SentenceModule {
   /// - Throws: `EmbedFuseError` (bad data) if it is no list of modules with paths within the directory.
   static func list(at path: String) throws(EmbedFuseError) -> [SentenceModule] {
     let file = try InputFile(path)
-    let bytes = try file.bytes(0..<file.byteCount)
+    let bytes = try file.bytes()
     return try parse(try JSON.parse(bytes.span, duplicateKeys: .lastWins, path: path), path: path)
   }
 

@@ -22,7 +22,8 @@ extension ShardLayout {
     }
     return zip(infos, expected.offsets).map { info, offset in
       StoredTensor(
-        info: info, storage: FileRegion(file: file, offset: offset, elementType: info.elementType), path: path
+        info: info, storage: SourceRegion(source: file, offset: offset, elementType: info.elementType),
+        path: path
       )
     }
   }

@@ -6,9 +6,6 @@ import TensorCore
 /// NumPy has no names for BF16 and the types of 8 bits: their elements are bytes without a meaning to it (`V2`, `V1`),
 /// and a remark on the archive's entry tells the type to those who know to look there.
 public final class NumPyArchiveWriter: CheckpointWriter {
-  /// The bytes that a run has, about.
-  private static let runBytes = 256 << 10
-
   /// The tensors in the order given.
   public let tensors: [TensorInfo]
 
@@ -82,11 +79,6 @@ public final class NumPyArchiveWriter: CheckpointWriter {
     var text = Array("{'descr': '\(description)', 'fortran_order': False, 'shape': \(shape), }".utf8)
     text += Array(repeating: 0x20, count: 63 - (10 + text.count) % 64) + [0x0A]
     return NumPyHeader.magic + [1, 0] + UInt16(text.count).littleEndianBytes + text
-  }
-
-  /// About 256 KiB.
-  public func runLength(of tensor: Int) -> Int {
-    BlockGrid(tensors[tensor]).runLength(target: Self.runBytes * 8 / tensors[tensor].elementType.bitWidth)
   }
 
   /// Writes a run where it belongs.

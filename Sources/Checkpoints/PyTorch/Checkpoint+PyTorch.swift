@@ -152,8 +152,6 @@ extension TorchFile {
       storage = StridedStorage(
         source: source, offset: start, extents: tensor.extents, strides: tensor.strides,
         width: tensor.unitWidth)
-    } else if let region = source as? FileBytes {
-      storage = FileRegion(file: region.file, offset: region.offset + start, elementType: tensor.elementType)
     } else {
       storage = SourceRegion(source: source, offset: start, elementType: tensor.elementType)
     }

@@ -7,10 +7,8 @@ import TensorCore
 /// The header's metadata may be replaced before the file is finished by other values of the same length, for
 /// digests of what is being written.
 public final class SafetensorsWriter: CheckpointWriter {
-  /// The bytes that a run has, about.
-  static let runBytes = 256 << 10
   /// The metadata of a file of which nothing else is to be said.
-  static let plainMetadata = [(key: "format", value: "pt")]
+  public static let plainMetadata = [(key: "format", value: "pt")]
 
   /// The tensors in the order given.
   public let tensors: [TensorInfo]
@@ -24,19 +22,12 @@ public final class SafetensorsWriter: CheckpointWriter {
   /// - Parameters:
   ///   - path: where; nothing may stand there.
   ///   - tensors: what is to be written; names must differ.
-  ///   - metadata: the strings of `__metadata__`.
+  ///   - metadata: the strings of `__metadata__`, in this order.
+  ///   - isFlushed: as `OutputFile` has it.
   /// - Throws: `EmbedFuseError`: cannot create; bad data for a name that stands twice or a header that the format
   ///   doesn't allow.
-  public convenience init(
-    creating path: String, tensors: [TensorInfo], metadata: KeyValuePairs<String, String> = ["format": "pt"]
-  ) throws(EmbedFuseError) {
-    try self.init(
-      creating: path, tensors: tensors, metadata: metadata.map { (key: $0.key, value: $0.value) })
-  }
-
-  /// Creates the file, with metadata in this order; `isFlushed` as `OutputFile` has it.
   public init(
-    creating path: String, tensors: [TensorInfo], metadata: [(key: String, value: String)],
+    creating path: String, tensors: [TensorInfo], metadata: [(key: String, value: String)] = plainMetadata,
     isFlushed: Bool = true
   ) throws(EmbedFuseError) {
     self.tensors = tensors
@@ -48,11 +39,6 @@ public final class SafetensorsWriter: CheckpointWriter {
     self.header = header
   }
 
-  /// About 256 KiB.
-  public func runLength(of tensor: Int) -> Int {
-    BlockGrid(tensors[tensor]).runLength(target: Self.runBytes * 8 / tensors[tensor].elementType.bitWidth)
-  }
-
   /// Writes a run where it belongs.
   public func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
     let start = tensors[tensor].elementType.byteCount(ofElements: range.lowerBound)
@@ -61,11 +47,6 @@ public final class SafetensorsWriter: CheckpointWriter {
       "the bytes of a run are those of its elements")
     try file.write(bytes, at: header.offsets[tensor] + start)
     remaining.subtract(bytes.count, ordering: .relaxed)
-  }
-
-  /// Replaces metadata by other values of the same length.
-  public func setMetadata(_ metadata: KeyValuePairs<String, String>) throws(EmbedFuseError) {
-    try setMetadata(metadata.map { (key: $0.key, value: $0.value) })
   }
 
   /// Replaces metadata by other values of the same length.

@@ -28,7 +28,7 @@ struct TrainerState: Sendable {
   init(ofCheckpoint folder: String) throws(EmbedFuseError) {
     let path = FilePath.join(folder, Self.fileName)
     let file = try InputFile(path)
-    let bytes = Self.withoutNonFinite(try file.bytes(0..<file.byteCount))
+    let bytes = Self.withoutNonFinite(try file.bytes())
     let state = try JSON.parse(bytes.span, duplicateKeys: .lastWins, path: path)
     guard let history = state["log_history"]?.arrayValue else {
       throw EmbedFuseError(

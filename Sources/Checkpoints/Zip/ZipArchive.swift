@@ -46,10 +46,7 @@ struct ZipArchive: Sendable {
 
   /// The storage of a tensor whose elements start at byte `offset` of an entry: little-endian, row-major.
   func storage(of entry: ZipEntry, from offset: Int, elementType: ElementType) -> any TensorStorage {
-    switch entry.method {
-    case .stored: FileRegion(file: file, offset: entry.dataOffset + offset, elementType: elementType)
-    case .deflated: SourceRegion(source: source(of: entry), offset: offset, elementType: elementType)
-    }
+    SourceRegion(source: source(of: entry), offset: offset, elementType: elementType)
   }
 
   /// All bytes of an entry, checked against its CRC-32 where it has one.
