@@ -23,10 +23,14 @@ public enum FusionWeights {
       return shares(of: zip(magnitudes, priors).map { $0 == 0 ? $1 : 0 })
     }
     let reference = power > 0 ? largest : smallest
-    return shares(
-      of: zip(magnitudes, priors).map { magnitude, prior in
-        prior == 0 ? 0 : prior * Kernels.power(magnitude / reference, power)
-      })
+    // One array, since rows come by the hundred thousand.
+    var weights = priors
+    for k in weights.indices where priors[k] != 0 {
+      weights[k] *= Kernels.power(magnitudes[k] / reference, power)
+    }
+    let total = weights.reduce(0, +)
+    for k in weights.indices { weights[k] /= total }
+    return weights
   }
 
   /// The values divided by their sum.

@@ -18,7 +18,9 @@ public struct ListedRow: Sendable, Hashable {
     return order.prefix(limit).map { row in
       let sums = DeltaSums(
         Array(results[row * width..<(row + 1) * width]), modelCount: modelCount, elementCount: 1)
-      return ListedRow(index: row, baseSquares: sums.baseSquares, squares: sums.squares)
+      return ListedRow(
+        index: row, baseSquares: sums.baseSquares, squares: (0..<sums.modelCount).map { sums.squares(of: $0) }
+      )
     }
   }
 

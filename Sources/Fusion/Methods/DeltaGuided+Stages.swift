@@ -61,7 +61,10 @@ extension DeltaGuided {
     case .norms: return [Self.modulusRatio(results[...])]
     case .rowMagnitudes:
       let sums = DeltaSums(results, modelCount: tensor.modelCount, elementCount: tensor.grid.rowLength)
-      let magnitudes = zip(sums.magnitudes(by: magnitude), scales(of: tensor, known: known)).map { $0 * $1 }
+      let scales = balance == .none ? nil : scales(of: tensor, known: known)
+      let magnitudes = (0..<tensor.modelCount).map { k in
+        sums.magnitude(of: k, by: magnitude) * (scales?[k] ?? 1)
+      }
       return FusionWeights.of(magnitudes: magnitudes, priors: tensor.priors, power: power)
     case .tensorMagnitudes: return tensorFacts(results, of: tensor)
     }
@@ -72,8 +75,8 @@ extension DeltaGuided {
     let sums = DeltaSums(results, modelCount: tensor.modelCount, elementCount: tensor.shape.elementCount)
     let scales =
       balance == .tensor
-      ? sums.squares.map { Self.inverseRMS($0, sums.elementCount) } : tensor.priors.map { _ in 1 }
-    let magnitudes = zip(sums.magnitudes(by: magnitude), scales).map { $0 * $1 }
+      ? Self.inverseRMS(sums) : tensor.priors.map { _ in 1 }
+    let magnitudes = scales.enumerated().map { k, scale in sums.magnitude(of: k, by: magnitude) * scale }
     return magnitudes
       + FusionWeights.of(magnitudes: magnitudes, priors: tensor.priors, power: power) + scales
   }
@@ -107,18 +110,20 @@ extension DeltaGuided {
     squares > 0 ? 1 / (squares / Double(count)).squareRoot() : 1
   }
 
+  private static func inverseRMS(_ sums: DeltaSums) -> [Double] {
+    (0..<sums.modelCount).map { inverseRMS(sums.squares(of: $0), sums.elementCount) }
+  }
+
   private mutating func learnScales(_ deltas: [DeltaSums], modelCount: Int) {
     knowledge.tensorScales = []
     switch balance {
     case .none: break
     case .tensor:
-      knowledge.tensorScales = deltas.map { sums in
-        sums.squares.map { Self.inverseRMS($0, sums.elementCount) }
-      }
+      knowledge.tensorScales = deltas.map(Self.inverseRMS)
     case .model:
       let count = deltas.reduce(0) { $0 + $1.elementCount }
       knowledge.scales = (0..<modelCount).map { k in
-        Self.inverseRMS(deltas.reduce(0) { $0 + $1.squares[k] }, count)
+        Self.inverseRMS(deltas.reduce(0) { $0 + $1.squares(of: k) }, count)
       }
     }
   }
@@ -159,9 +164,9 @@ extension DeltaGuided {
     guard count > 0 else { return 0 }
     switch magnitude {
     case .meanAbs:
-      return group.reduce(0) { $0 + $1.scale * $1.sums.magnitudes[k] } / count
+      return group.reduce(0) { $0 + $1.scale * $1.sums.absolute(of: k) } / count
     case .rms:
-      return (group.reduce(0) { $0 + $1.scale * $1.scale * $1.sums.squares[k] } / count).squareRoot()
+      return (group.reduce(0) { $0 + $1.scale * $1.scale * $1.sums.squares(of: k) } / count).squareRoot()
     case .relative:
       let ratios = group.reduce(0) { $0 + $1.scale * $1.sums.relativeNorm(of: k) }
       return ratios / Double(group.count)
