@@ -44,6 +44,8 @@ public func fuzzHDF5(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   let input = UnsafeRawBufferPointer(start: start, count: count)
   others
   leaner
+  keeper
+  tried = input
   let name =
     input.starts(with: [0x50, 0x4B])
     ? "input.keras" : input.first == UInt8(ascii: "{") ? "sharded.weights.json" : "input.h5"
@@ -68,6 +70,26 @@ private func read(_ path: String) {
 /// How many objects of some kinds the library has open: `H5Fget_obj_count`, 0x1F for all kinds and all files.
 @_silgen_name("H5Fget_obj_count")
 private func openObjects(_ file: Int64, _ kinds: UInt32) -> Int
+
+// MARK: - Without the child process
+
+/// What is being tried.
+nonisolated(unsafe) private var tried = UnsafeRawBufferPointer(start: nil, count: 0)
+
+/// Where to keep it if the C library ends the process.
+nonisolated(unsafe) private var findings: UnsafeMutablePointer<CChar>?
+
+/// With FUZZ_NO_CHILD the C library often ends the process since the HDF5 library has spoilt the heap. It may hold the
+/// heap's lock then, on which libFuzzer's own handler, that wants memory, would wait forever.
+private let keeper: Void = {
+  guard getenv("FUZZ_NO_CHILD") != nil, let folder = getenv("FUZZ_FINDINGS") else { return }
+  findings = strdup("\(String(cString: folder))/abort-\(getpid())")
+  signal(SIGABRT) { _ in
+    let file = open(findings!, O_WRONLY | O_CREAT, 0o644)
+    write(file, tried.baseAddress, tried.count)
+    _exit(77)
+  }
+}()
 
 /// Stands in the place of the C library's: with FUZZ_NO_CHILD no process can be started to try a file out, so that it is
 /// read as it is. A crash is the HDF5 library's then, if the program comes through with the child.
