@@ -1,9 +1,35 @@
-// The order of elements by size: a sort, the same on every instruction set.
+// Elements at a rank, and the ranks of elements by size: the same on every instruction set.
 #include "CKernels.h"
 
 #include <math.h>
 
 #include "Bits.h"
+
+// Quickselect (Hoare, 1961), the pivot being the median of three.
+uint64_t ck_select(uint64_t *v, size_t n, size_t rank) {
+  ptrdiff_t low = 0, high = (ptrdiff_t)n - 1;
+  const ptrdiff_t place = (ptrdiff_t)rank;
+  while (low < high) {
+    const uint64_t a = v[low], b = v[low + (high - low) / 2], c = v[high];
+    const uint64_t least = a < b ? a : b, most = a < b ? b : a, pivot = c < least ? least : c > most ? most : c;
+    ptrdiff_t i = low, j = high;
+    while (i <= j) {
+      while (v[i] < pivot) i++;
+      while (v[j] > pivot) j--;
+      if (i > j) break;
+      const uint64_t other = v[i];
+      v[i++] = v[j];
+      v[j--] = other;
+    }
+    if (place <= j)
+      high = j;
+    else if (place >= i)
+      low = i;
+    else
+      break;
+  }
+  return v[rank];
+}
 
 void ck_ranks(const double *v, size_t n, uint64_t *room, double *places) {
   // The upper half of the bits of |v| with the place below; from the last place to the first, which a stable sort

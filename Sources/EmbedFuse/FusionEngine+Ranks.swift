@@ -121,8 +121,9 @@ extension FusionEngine {
       items.allSatisfy({ canSample(stage, variant: $0.variant, tensor: $0.tensor) }),
       case .ranks(let channels, _) = items[0].stage.measure
     else { return nil }
-    var sample = KeySample(channels: channels)
-    for (item, runs) in zip(items, KeySample.runs(of: counts)) where !runs.isEmpty {
+    let runs = KeySample.runs(of: counts)
+    var sample = KeySample(channels: channels, count: runs.joined().count * KeySample.runLength)
+    for (item, runs) in zip(items, runs) where !runs.isEmpty {
       do {
         try worker.read(runs, of: sources(of: item.tensor))
         try worker.runners[item.variant].keys(

@@ -11,7 +11,7 @@ extension FusionEngine {
     let stage: Stage
   }
 
-  /// A few blocks of one tensor.
+  /// Some blocks of one tensor.
   private struct Job: Sendable {
     let tensor: Int
     let blocks: Range<Int>
@@ -24,10 +24,10 @@ extension FusionEngine {
     var values: [Double]
   }
 
-  /// The blocks of a job: a few, or, where there is a table for each, so many that all tables stay small. It depends on
-  /// the tensor alone, since it decides in which order tables are added.
+  /// The blocks of a job: one, so that no worker waits long for the last; or, where there is a table for each, so many that
+  /// all tables stay small. That depends on the tensor alone, since it decides in which order tables are added.
   private static func jobLength(_ count: Int, _ items: [Item]) -> Int {
-    guard let item = items.first(where: { $0.stage.scope == .columns }) else { return 4 }
+    guard let item = items.first(where: { $0.stage.scope == .columns }) else { return 1 }
     // A table of 32 sums stands for all.
     let jobs = min(64, max(1, (64 << 20) / (8 * 32 * max(1, item.context.columnCount))))
     return max(4, (count + jobs - 1) / jobs)
@@ -55,7 +55,9 @@ extension FusionEngine {
 
   private mutating func sum(_ stage: Int, over items: [Item]) async throws {
     let engine = self
-    let results = try await pass(over: items, state: { [BlockResult]() }) {
+    // What the stage before has read last is still in the cache.
+    let backwards = stage % 2 == 1
+    let results = try await pass(over: items, backwards: backwards, state: { [BlockResult]() }) {
       places, tensor, blocks, worker, found in
       var tables: [Int: Int] = [:]
       for block in blocks {
@@ -146,9 +148,10 @@ extension FusionEngine {
 
   // MARK: Passes
 
-  /// Goes over the blocks of the items' tensors once; `work` is given the places of the items of a tensor.
+  /// Goes over the blocks of the items' tensors once, from the last to the first if `backwards`; `work` is given the places
+  /// of the items of a tensor.
   func pass<State: Sendable>(
-    over items: [Item], state: @escaping @Sendable () -> State,
+    over items: [Item], backwards: Bool = false, state: @escaping @Sendable () -> State,
     work: @escaping @Sendable ([Int], Int, Range<Int>, inout BlockWorker, inout State) throws -> Void
   ) async throws -> [State] {
     var placesOfTensor: [Int: [Int]] = [:]
@@ -171,7 +174,7 @@ extension FusionEngine {
       jobs.count,
       worker: { (worker: engine.takeWorker(), state: state()) },
       job: { index, local in
-        let job = jobs[index]
+        let job = jobs[backwards ? jobs.count - 1 - index : index]
         try work(places[job.tensor]!, job.tensor, job.blocks, &local.worker, &local.state)
         let grid = items[places[job.tensor]![0]].context.grid
         let elements = grid[job.blocks.upperBound - 1].upperBound - grid[job.blocks.lowerBound].lowerBound

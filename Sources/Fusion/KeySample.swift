@@ -8,9 +8,13 @@ public struct KeySample: Sendable {
   /// The ordered bits of the keys by channel, run by run.
   private var keys: [[UInt64]]
 
-  /// Nothing yet.
-  public init(channels: Int) {
-    keys = Array(repeating: [], count: channels)
+  /// Nothing yet, with room for `count` elements.
+  public init(channels: Int, count: Int) {
+    keys = (0..<channels).map { _ in
+      var keys: [UInt64] = []
+      keys.reserveCapacity(count)
+      return keys
+    }
   }
 
   /// Adds keys of whole runs.
@@ -19,10 +23,10 @@ public struct KeySample: Sendable {
   }
 
   /// The runs that are taken of each of several tensors, at places that a generator chooses within equal parts: of
-  /// one in 64 elements, but at least 8,192 and at most 131,072 of all.
+  /// one in 64 elements, but at least 8,192 and at most 65,536 of all.
   public static func runs(of counts: [Int]) -> [[Range<Int>]] {
     let total = counts.reduce(0, +)
-    let number = max(8192, min(131_072, total / 64)) / runLength
+    let number = max(8192, min(65_536, total / 64)) / runLength
     return counts.enumerated().map { index, count in
       let runs = Int(Double(number) * Double(count) / Double(max(1, total)))
       return (0..<min(runs, count / runLength)).map { run in
@@ -46,7 +50,7 @@ public struct KeySample: Sendable {
     guard values.count >= 32 * Self.runLength else { return nil }
     let expected = Self.expectedBelow(rank, among: values[...], count: count)
     let place = max(0, min(values.count - 1, Int(expected)))
-    let pivot = values.select(place, among: 0..<values.count)
+    let pivot = select(place, among: 0..<values.count, of: &values)
     // Of keys that are equal so many count as below that it comes out even.
     let (below, equal) = (values.count { $0 < pivot }, values.count { $0 == pivot })
     let share = (expected - Double(below)) / Double(equal)
@@ -59,10 +63,10 @@ public struct KeySample: Sendable {
       squares += excess * excess
     }
     let margin = Int(4 * squares.squareRoot()) + 16
-    let low = place - margin <= 0 ? 0 : values.select(place - margin, among: 0..<place)
+    let low = place - margin <= 0 ? 0 : select(place - margin, among: 0..<place, of: &values)
     let high =
       place + margin >= values.count - 1
-      ? .max : values.select(place + margin, among: place + 1..<values.count)
+      ? .max : select(place + margin, among: place + 1..<values.count, of: &values)
     let inside = values.count { $0 >= low && $0 <= high && $0 != 1 << 63 }
     return (low...high, Int(Double(inside) / Double(values.count) * Double(count)))
   }
@@ -73,30 +77,5 @@ public struct KeySample: Sendable {
     case .place(let place): Double(keys.count) * Double(place) / Double(count)
     case .greatest(let share): Double(keys.count) - share * Double(keys.count { $0 != 1 << 63 })
     }
-  }
-}
-
-extension [UInt64] {
-  /// The number that a sort would bring to `rank`, by quickselect. Within `range`, to which everything else is
-  /// indifferent, the lesser ones stand before it afterwards and the greater ones behind it.
-  mutating func select(_ rank: Int, among range: Range<Int>) -> UInt64 {
-    var numbers = mutableSpan
-    var (low, high) = (range.lowerBound, range.upperBound - 1)
-    while low < high {
-      let (a, b, c) = (numbers[low], numbers[(low + high) / 2], numbers[high])
-      let pivot = Swift.max(Swift.min(a, b), Swift.min(Swift.max(a, b), c))
-      var (i, j) = (low, high)
-      while i <= j {
-        while numbers[i] < pivot { i += 1 }
-        while numbers[j] > pivot { j -= 1 }
-        if i <= j {
-          numbers.swapAt(i, j)
-          i += 1
-          j -= 1
-        }
-      }
-      if rank <= j { high = j } else if rank >= i { low = i } else { break }
-    }
-    return numbers[rank]
   }
 }

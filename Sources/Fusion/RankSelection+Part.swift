@@ -6,9 +6,11 @@ extension RankSelection {
     private let requests: [Request]
     fileprivate(set) var histograms: [[UInt32]]
     fileprivate(set) var zeros: [Int]
-    /// The ranges in which keys are collected, by channel, and which requests they are.
-    fileprivate(set) var ranges: [KeyRange]
+    /// What has been found in the ranges in which keys are collected, which are ordered by channel; and which requests
+    /// they are.
+    private(set) var found: [FoundKeys]
     let rangePlaces: [Int]
+    private let ranges: [KeyRange]
 
     /// Nothing yet, of the pass at hand.
     public init(of selection: RankSelection) {
@@ -20,14 +22,17 @@ extension RankSelection {
         (requests[$0].channel, $0) < (requests[$1].channel, $1)
       }
       ranges = rangePlaces.map { requests[$0].emptyRange! }
+      found = ranges.map(FoundKeys.init)
     }
 
     /// Takes the keys of a channel whose places start at `start`.
     ///
     /// - Parameter room: scratch, which is grown as needed.
     public mutating func add(_ values: Span<Double>, channel: Int, start: Int, room: inout [UInt64]) {
-      for place in ranges.indices where ranges[place].channel == channel {
-        ranges[place].add(values, start: start, room: &room)
+      for (place, empty) in ranges.enumerated() where empty.channel == channel {
+        var range = empty
+        range.add(values, start: start, room: &room)
+        found[place].absorb(range)
       }
       for index in requests.indices where requests[index].channel == channel {
         let request = requests[index]
@@ -50,15 +55,10 @@ extension RankSelection {
       allowsNonFinite: Bool, room: inout [UInt64]
     ) -> Bool {
       guard ranges.count == requests.count else { return false }
-      let before = ranges.map { (below: $0.below, zeros: $0.zeros, count: $0.keys.count) }
-      let found = elements.collect(range, by: keys, start: start, into: &ranges, room: &room)
-      guard !found || allowsNonFinite else {
-        for (place, old) in before.enumerated() {
-          (ranges[place].below, ranges[place].zeros) = (old.below, old.zeros)
-          ranges[place].keepFirst(old.count)
-        }
-        return false
-      }
+      var own = ranges
+      let isFound = elements.collect(range, by: keys, start: start, into: &own, room: &room)
+      guard !isFound || allowsNonFinite else { return false }
+      for place in own.indices { found[place].absorb(own[place]) }
       return true
     }
 

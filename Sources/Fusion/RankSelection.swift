@@ -58,7 +58,8 @@ public struct RankSelection: Sendable {
   private(set) var requests: [Request] = []
   private var histograms: [[Int]] = []
   private var zeros: [Int] = []
-  private var found: [KeyRange?] = []
+  /// Of each request that collects keys, what parts of the elements have given.
+  private var found: [FoundKeys?] = []
 
   /// A search for ranks among `count` elements, by channel.
   ///
@@ -105,12 +106,12 @@ public struct RankSelection: Sendable {
     }
     histograms = requests.map { $0.emptyRange == nil ? Array(repeating: 0, count: 65_536) : [] }
     zeros = requests.map { _ in 0 }
-    found = requests.map(\.emptyRange)
+    found = requests.map { $0.emptyRange.map(FoundKeys.init) }
   }
 
   /// Takes in what a part of the elements has given.
   public mutating func absorb(_ part: Part) {
-    for (place, range) in zip(part.rangePlaces, part.ranges) { found[place]!.absorb(range) }
+    for (place, keys) in zip(part.rangePlaces, part.found) { found[place]!.absorb(keys) }
     for index in requests.indices where found[index] == nil {
       Self.add(part.histograms[index], to: &histograms[index])
       zeros[index] += part.zeros[index]
@@ -147,32 +148,24 @@ public struct RankSelection: Sendable {
   }
 
   /// Finds the key at the rank among those that were collected; if it isn't there the search starts anew.
-  private func settle(_ target: inout Target, by range: KeyRange) {
-    let rank = target.rank + target.passed - range.below
+  private func settle(_ target: inout Target, by found: FoundKeys) {
+    let rank = target.rank + target.passed - found.below
     let zero = UInt64(1) << 63
-    let zeros = range.bits.contains(zero) ? range.zeros : 0
-    guard !range.isOverfull, (0..<range.keys.count + zeros).contains(rank) else {
+    let zeros = found.range.bits.contains(zero) ? found.zeros : 0
+    guard found.isComplete, (0..<found.count + zeros).contains(rank) else {
       target.rank += target.passed
       target.passed = 0
-      target.request = Request(channel: range.channel, kind: .window)
+      target.request = Request(channel: found.range.channel, kind: .window)
       return
     }
-    let negative = zeros == 0 ? 0 : range.keys.count { $0 < zero }
+    let negative = zeros == 0 ? 0 : found.count(before: zero)
     if (negative..<negative + zeros).contains(rank) {
       target.result = (0, count - 1)
     } else {
-      target.result = element(at: rank < negative ? rank : rank - zeros, of: range)
+      let (key, place) = found.element(at: rank < negative ? rank : rank - zeros)
+      let value = number(orderedBits: key)
+      target.result = (value, value == 0 ? count - 1 : place)
     }
-  }
-
-  private func element(at rank: Int, of range: KeyRange) -> (Double, Int) {
-    var keys = range.keys
-    let key = keys.select(rank, among: 0..<keys.count)
-    // Equal keys stand from the last place to the first.
-    let before = range.keys.count { $0 < key }
-    let equal = range.keys.indices.filter { range.keys[$0] == key }.map { range.places[$0] }.sorted(by: >)
-    let value = number(orderedBits: key)
-    return (value, value == 0 ? count - 1 : Int(equal[rank - before]))
   }
 
   /// The bin that holds the rank, how many come before it and how many it holds.

@@ -6,7 +6,7 @@ public struct KeyRange: Sendable, Hashable {
   public let channel: Int
   /// The ordered bits of the keys, both ends included.
   public let bits: ClosedRange<UInt64>
-  /// The most keys that are wanted: if there are more, only one more is kept.
+  /// The most keys that are wanted: if there are more, none is kept.
   public let limit: Int
   /// How many keys are below.
   public var below = 0
@@ -24,8 +24,8 @@ public struct KeyRange: Sendable, Hashable {
     self.limit = limit
   }
 
-  /// True if there are more keys than are wanted.
-  public var isOverfull: Bool { keys.count > limit }
+  /// False if more keys have been found than were wanted.
+  public private(set) var isComplete = true
 
   /// Takes keys whose places start at `start`.
   ///
@@ -50,24 +50,28 @@ public struct KeyRange: Sendable, Hashable {
   fileprivate mutating func append(
     _ keys: UnsafeMutableBufferPointer<UInt64>, _ places: UnsafeMutableBufferPointer<UInt64>
   ) {
-    let wanted = max(0, min(keys.count, limit + 1 - self.keys.count))
-    unsafe self.keys.append(contentsOf: keys.extracting(0..<wanted))
-    unsafe self.places.append(contentsOf: places.extracting(0..<wanted))
+    guard isComplete, self.keys.count + keys.count <= limit else {
+      return forgetKeys()
+    }
+    unsafe self.keys.append(contentsOf: keys)
+    unsafe self.places.append(contentsOf: places)
   }
 
-  /// Takes in what was found among other elements.
-  public mutating func absorb(_ other: KeyRange) {
-    below += other.below
-    zeros += other.zeros
-    let wanted = max(0, min(other.keys.count, limit + 1 - keys.count))
-    keys += other.keys.prefix(wanted)
-    places += other.places.prefix(wanted)
+  /// Gives the keys up, since there are too many.
+  private mutating func forgetKeys() {
+    isComplete = false
+    keys = []
+    places = []
   }
+}
 
-  /// Forgets all but the first `count` keys.
-  public mutating func keepFirst(_ count: Int) {
-    keys.removeLast(keys.count - count)
-    places.removeLast(places.count - count)
+/// The number that a sort of the numbers at `places` would bring to `rank`. Within these places the lesser ones stand
+/// before it afterwards and the greater ones behind it.
+public func select(_ rank: Int, among places: Range<Int>, of numbers: inout [UInt64]) -> UInt64 {
+  precondition(places.contains(rank) && places.lowerBound >= 0 && places.upperBound <= numbers.count)
+  return unsafe numbers.withUnsafeMutableBufferPointer { numbers in
+    unsafe ck_select(
+      numbers.baseAddress! + places.lowerBound, places.count, rank - places.lowerBound)
   }
 }
 

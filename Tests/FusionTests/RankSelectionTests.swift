@@ -55,8 +55,9 @@ import Testing
 
   /// The keys at the runs of a sample.
   static func sample(of keys: [Double]) -> KeySample {
-    var sample = KeySample(channels: 1)
-    for run in KeySample.runs(of: [keys.count])[0] {
+    let runs = KeySample.runs(of: [keys.count])[0]
+    var sample = KeySample(channels: 1, count: runs.count * KeySample.runLength)
+    for run in runs {
       let values = Array(keys[run])
       sample.add(values.span, channel: 0)
     }

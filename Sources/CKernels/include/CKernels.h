@@ -196,6 +196,10 @@ int ck_combine(const ck_combination *way, const ck_source *x, size_t count, size
 /// ck_delta_sums of n stored elements from `first` on. Returns 1 if any is NaN or infinite, else 0.
 int ck_stored_delta_sums(const ck_source *x, size_t count, size_t first, double *lanes, size_t n);
 
+/// The number that a sort would bring to v[rank], rank < n. Those before this place are then at most as large, those behind
+/// it at least.
+uint64_t ck_select(uint64_t *v, size_t n, size_t rank);
+
 /// Keys of elements: the sizes of the deltas, a channel for each model; or ck_variances of all models, one channel.
 typedef enum { CK_SIZES, CK_VARIANCES } ck_keys;
 
