@@ -55,9 +55,11 @@ struct HDF5Sample: Sendable {
     return sample
   }()
 
-  /// Writes them as a merge does: workers take the runs in order.
+  /// Writes them as a merge does: workers take the runs in order, of as many elements as another writer asks for, if there
+  /// is another.
   func write(
-    to path: String, threads: Int = 2, metadata: KeyValuePairs<String, String> = [:],
+    to path: String, threads: Int = 2, runLength: ((TensorInfo) -> Int)? = nil,
+    metadata: KeyValuePairs<String, String> = [:],
     compression: ChunkCompression = .weights, files: [String: [UInt8]] = [:], heldBack: Int = 16,
     relativeTo base: DeltaBase? = nil
   ) throws {
@@ -66,7 +68,8 @@ struct HDF5Sample: Sendable {
       creating: path, tensors: tensors, metadata: metadata, compression: compression, heldBack: heldBack,
       relativeTo: base)
     let runs = tensors.indices.flatMap { tensor in
-      BlockGrid(tensors[tensor]).runs(of: writer.runLength(of: tensor)).map { (tensor, $0) }
+      let length = runLength?(tensors[tensor]) ?? writer.runLength(of: tensor)
+      return BlockGrid(tensors[tensor]).runs(of: length).map { (tensor, $0) }
     }
     let next = Atomic(0)
     let failure = Mutex<(any Error)?>(nil)

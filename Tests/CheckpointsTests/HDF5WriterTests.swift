@@ -37,6 +37,35 @@ import Testing
     #expect(try bytes(threads: 7, heldBack: 1) == expected)
   }
 
+  /// What is written for several files at once is cut as fits another of them.
+  @Test(arguments: [1, 3, 5, 100], [1, 4])
+  func runsOfAnyLengthGiveTheSameFile(blocks: Int, threads: Int) throws {
+    let sample = HDF5Sample.everything
+    let (path, other) = (folder("runs.h5"), folder("others.h5"))
+    try sample.write(to: path)
+    try sample.write(
+      to: other, threads: threads,
+      runLength: { BlockGrid($0).runLength(target: blocks * BlockGrid.blockLength) }, heldBack: threads)
+    #expect(
+      try Data(contentsOf: URL(fileURLWithPath: other)) == Data(contentsOf: URL(fileURLWithPath: path)))
+  }
+
+  /// Matrices of MiniLM, BERT-base and BERT-large. A ninth more than the matrix is what runs of whole blocks can cost.
+  @Test(arguments: [ElementType.f32, .bf16])
+  func chunksOfMatricesAreAboutAMebibyteAndHardlyPadded(type: ElementType) throws {
+    let matrices: [[UInt]] = [
+      [384, 384], [1536, 384], [384, 1536], [30_522, 384], [768, 768], [3072, 768], [768, 3072],
+      [30_522, 768], [1024, 1024], [4096, 1024], [1024, 4096], [30_522, 1024],
+    ]
+    for matrix in matrices {
+      let info = try #require(TensorInfo(name: "w", elementType: type, shape: Shape(matrix)!))
+      let layout = ChunkLayout(info)
+      #expect(layout.chunkByteCount <= 3 << 19, "\(matrix)")
+      #expect(layout.count == 1 || layout.chunkByteCount >= 1 << 19, "\(matrix)")
+      #expect(layout.count * layout.chunkByteCount <= info.byteCount / 8 * 9, "\(matrix)")
+    }
+  }
+
   @Test(arguments: [ChunkCompression.weights, .level(1), .level(3), .level(19), .level(-5)])
   func everyLevelComesBackExactly(compression: ChunkCompression) throws {
     var sample = HDF5Sample()

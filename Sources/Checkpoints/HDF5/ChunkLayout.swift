@@ -23,8 +23,6 @@ struct ChunkLayout: Sendable, Hashable {
   let width: Int
   /// Elements of the tensor that the writer takes at a time.
   let runLength: Int
-  /// True if each run is one chunk.
-  let runsAreChunks: Bool
   /// True if the dataset's extents aren't the tensor's, which then are recorded beside it.
   let isReshaped: Bool
 
@@ -46,19 +44,20 @@ struct ChunkLayout: Sendable, Hashable {
     guard info.byteCount >= Self.smallestBytes else {
       (chunkDimensions, chunkLength, period) = (nil, max(1, elementCount), max(1, elementCount))
       runLength = max(1, grid.elementCount, grid.runLength(target: target))
-      runsAreChunks = false
       return
     }
-    var cut = Cut(stored.map { Int($0) }, of: info, target: target)
-    while cut.count > Self.maximumCount {
-      target *= 2
-      cut = Cut(stored.map { Int($0) }, of: info, target: target)
+    let extents = stored.map { Int($0) }
+    while Cut(extents, of: info, target: target).count > Self.maximumCount { target *= 2 }
+    // Chunks of up to one and a half times the size, if they leave less padding at the edge: a matrix that is a little
+    // larger than a chunk would otherwise be mostly zeros.
+    let cuts = stride(from: target, through: target / 2 * 3, by: max(1, target / 8)).map {
+      Cut(extents, of: info, target: $0)
     }
+    let cut = cuts.min { $0.costs < $1.costs }!
     chunkDimensions = cut.dimensions.map(UInt64.init)
     chunkLength = cut.dimensions.reduce(1, *)
     period = cut.period
-    runsAreChunks = cut.followsGrid
-    runLength = grid.runLength(target: target)
+    runLength = grid.runLength(target: cut.target)
   }
 
   /// Bytes of a full chunk.
@@ -118,9 +117,15 @@ extension ChunkLayout {
     var period: Int
     /// The number of chunks.
     var count: Int
+    /// The tensor's elements that were aimed at.
+    var target: Int
+
+    /// What makes it worse than another: chunks put together from runs; elements that are stored, padding included; size.
+    var costs: (Int, Int, Int) { (followsGrid ? 0 : 1, dimensions.reduce(count, *), target) }
 
     init(_ extents: [Int], of info: TensorInfo, target: Int) {
       // Runs and rows in stored elements, which for a packed type are bytes.
+      self.target = target
       let grid = BlockGrid(info)
       let width = info.elementType.byteWidth ?? 1
       let stored = { info.elementType.byteCount(ofElements: $0) / width }

@@ -87,9 +87,8 @@ public final class HDF5Writer: CheckpointWriter {
     precondition(bytes.count == byteRange.count && byteRange.upperBound <= tensors[tensor].byteCount)
     guard !byteRange.isEmpty else { return }
     let first = layout.index(ofByte: byteRange.lowerBound)
-    guard !layout.runsAreChunks else {
-      return try commit(bytes, number: first, of: tensor)
-    }
+    // Whoever writes several files at once cuts runs as fits the longest.
+    if layout.byteRange(of: first) == byteRange { return try commit(bytes, number: first, of: tensor) }
     // All parts are put in place before a complete chunk waits for its turn, so that no chunk waits for another
     // that needs a part of this run.
     var complete: [(number: Int, bytes: [UInt8])] = []
