@@ -81,12 +81,8 @@ struct ComparedTensor {
       $0.context.shape.elementCount / max(1, $0.context.columnCount) * (2 * $0.models.count + 1) * 8 * 3
     }
     let shared = inputs.reduce(options.reservedMemory) { $0 + $1.cacheBytes } + (tables.max() ?? 0)
-    let fitting = max(0, options.memory - shared) / perWorker
-    guard fitting >= 1 else {
-      throw EmbedFuseError(
-        .usage, "\(options.memory >> 20) MiB of memory are too little for \(inputs.count) inputs",
-        remedy: "give at least --memory \(((perWorker + shared) >> 20) + 1)M")
-    }
-    return min(OutputOptions(threads: options.threads).workers, fitting)
+    return try WorkerPool.width(
+      OutputOptions(threads: options.threads).workers, within: options.memory, shared: shared,
+      perWorker: perWorker, of: " for \(inputs.count) inputs")
   }
 }

@@ -182,13 +182,8 @@ public struct Conversion: Sendable {
       WorkerPool.workerBytes + BlockGrid.blockLength * 8 + 4 * 4096 * 8 + source.workerBytes
       + kind.runBytes(largest: largest)
     let shared = options.reservedMemory + source.cacheBytes
-    let fitting = max(0, options.memory - shared) / perWorker
-    guard fitting >= 1 else {
-      throw EmbedFuseError(
-        .usage, "\(options.memory >> 20) MiB of memory are too little",
-        remedy: "give at least --memory \(((perWorker + shared) >> 20) + 1)M")
-    }
-    return min(options.workers, fitting)
+    return try WorkerPool.width(
+      options.workers, within: options.memory, shared: shared, perWorker: perWorker, of: "")
   }
 }
 

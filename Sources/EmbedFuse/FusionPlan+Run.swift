@@ -201,23 +201,17 @@ extension FusionPlan {
   ) throws(EmbedFuseError) -> Int {
     let perWorker = workerBytes(plans, kinds: kinds)
     let shared = options.reservedMemory + plans[0].inputs.reduce(0) { $0 + $1.cacheBytes }
-    let fitting = max(0, options.memory - shared) / perWorker
-    guard fitting >= 1 else {
-      // Decoded chunks, mostly, of a file whose chunks are whole tensors.
-      let largest = plans[0].inputs.max { $0.cacheBytes < $1.cacheBytes }
-      let cause = largest.flatMap { input in
-        input.cacheBytes > max(perWorker, 16 << 20)
-          ? ": \(input.path.printable) alone keeps \(input.cacheBytes >> 20) MiB, since it is stored in large pieces"
-          : nil
-      }
-      throw EmbedFuseError(
-        .usage,
-        "\(options.memory >> 20) MiB of memory are too little for \(plans[0].inputs.count) inputs"
-          + (plans.count > 1 ? " and \(plans.count) outputs" : "") + (cause ?? ""),
-        remedy: "give at least --memory \(((perWorker + shared) >> 20) + 1)M"
-          + (cause == nil ? "" : ", or save it with chunks of about 1 MiB"))
+    // Decoded chunks, mostly, of a file whose chunks are whole tensors.
+    let largest = plans[0].inputs.max { $0.cacheBytes < $1.cacheBytes }
+    let cause = largest.flatMap { input in
+      input.cacheBytes > max(perWorker, 16 << 20)
+        ? ": \(input.path.printable) alone keeps \(input.cacheBytes >> 20) MiB, since it is stored in large pieces"
+        : nil
     }
-    return min(options.workers, fitting)
+    return try WorkerPool.width(
+      options.workers, within: options.memory, shared: shared, perWorker: perWorker,
+      of: " for \(plans[0].inputs.count) inputs" + (plans.count > 1 ? " and \(plans.count) outputs" : "")
+        + (cause ?? ""), advice: cause == nil ? "" : ", or save it with chunks of about 1 MiB")
   }
 
   /// The most bytes that each worker needs for some plans of the same inputs.

@@ -11,6 +11,25 @@ struct WorkerPool: Sendable {
   /// The number of workers.
   let width: Int
 
+  /// How many workers fit into the memory that is allowed, beside what they share; at most as many as are wanted.
+  ///
+  /// - Parameters:
+  ///   - work: what they are to do, for the message: ` for 3 inputs`, or nothing.
+  ///   - advice: what may be done besides giving more memory, for the message.
+  /// - Throws: `EmbedFuseError` (usage) if not even one does.
+  static func width(
+    _ wanted: Int, within memory: Int, shared: Int, perWorker: Int, of work: String, advice: String = ""
+  ) throws(EmbedFuseError) -> Int {
+    let fitting = max(0, memory - shared) / perWorker
+    guard fitting >= 1 else {
+      let given = memory < 1 << 20 ? "\(memory) bytes" : "\(memory >> 20) MiB"
+      throw EmbedFuseError(
+        .usage, "\(given) of memory are too little\(work)",
+        remedy: "give at least --memory \(((perWorker + shared) >> 20) + 1)M\(advice)")
+    }
+    return min(wanted, fitting)
+  }
+
   /// Runs `job` for every index below `count`, and returns what each worker has gathered.
   ///
   /// - Throws: the error of a job, after the other workers have stopped; `CancellationError` if the task

@@ -41,8 +41,13 @@ struct EmbedFuseCommand: AsyncParsableCommand {
       Console.error(
         "embedfuse: interrupted; no output was written\(resumes ? ", finished files stay for --resume" : "")")
       Self.exit(withError: ExitCode(Interruption.exitCode))
-    } catch {
+    } catch  where Self.exitCode(for: error).isSuccess {
+      // Help or the version was asked for.
       Self.exit(withError: error)
+    } catch {
+      let message = Self.fullMessage(for: error)
+      Console.error("embedfuse: error: \(message.trimmingPrefix("Error: "))")
+      Self.exit(withError: Self.exitCode(for: error))
     }
   }
 }
