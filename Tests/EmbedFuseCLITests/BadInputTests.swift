@@ -244,7 +244,10 @@ import Testing
     (["merge", "retrieval", "-o", "x", "--method", "soup", "--power", "2"], "soup has no parameter 'power'"),
     (["merge", "--base", "base", "retrieval", "-o", "x", "--lambda", "big"], "lambda"),
     (["merge", "--base", "base", "retrieval", "-o", "x", "--power", "nan"], "must be a finite number"),
-    (["merge", "--base", "base", "retrieval", "-o", "x", "--memory", "64K"], "are too little"),
+    (
+      ["merge", "--base", "base", "retrieval", "-o", "x", "--memory", "64K"],
+      "65536 bytes of memory are too little for 2 inputs"
+    ),
     (["merge", "--base", "base", "retrieval", "-o", "x", "--config-from", "other"], "none of the inputs"),
     (
       ["merge", "--base", "base", "retrieval", "-o", "x", "--compression-level", "3"], "for .h5 outputs only"
@@ -281,7 +284,7 @@ import Testing
     for delay in 0..<8 {
       let run = try Command.start(
         ["merge", "--base", "base", "retrieval", "similarity", "-o", output], in: work.folder.path)
-      Thread.sleep(forTimeInterval: 0.004 * Double(delay))
+      Thread.sleep(forTimeInterval: 0.015 * Double(delay))
       kill(run.process.processIdentifier, signal)
       let outcome = try Command.outcome(of: run)
       if work.added.contains(output) {
@@ -290,7 +293,8 @@ import Testing
         try FileManager.default.removeItem(atPath: work.folder(output))
       } else if signal != SIGKILL {
         // Before the handlers are in place a signal ends the process at once.
-        #expect(outcome.code == 130 || run.process.terminationReason == .uncaughtSignal, "\(outcome)")
+        #expect(
+          outcome.code == 128 + signal || run.process.terminationReason == .uncaughtSignal, "\(outcome)")
         #expect(work.added.isEmpty)
       }
     }
