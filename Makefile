@@ -25,9 +25,11 @@ test: setup ## Run the tests, and the test of the rule for other people's Makefi
 	$(SWIFT) test
 	Scripts/test-make-rule .build/debug/embedfuse
 
-campaigns: build ## Kill runs at random moments, and run under some 70 kinds of faults (a few minutes)
+campaigns: build ## Kill runs, let some 70 kinds of calls fail, cut the power on paper (a few minutes)
 	Scripts/campaigns/kill $(RELEASE)
+	Scripts/campaigns/resume $(RELEASE)
 	Scripts/campaigns/faults $(RELEASE)
+	Scripts/campaigns/powercut $(RELEASE)
 
 sanitize: setup ## Run the tests under AddressSanitizer and ThreadSanitizer, undefined behaviour trapped (half an hour)
 	Scripts/sanitize address

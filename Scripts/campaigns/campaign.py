@@ -13,6 +13,40 @@ import tempfile
 import time
 
 SETTINGS = ["--threads", "4"]
+MERGE = ["merge", "--base", "base", "first", "second", "--quiet"] + SETTINGS
+# Makes what is replaced.
+OTHER = ["merge", "--base", "base", "first", "--method", "soup", "--quiet", "--no-sync"]
+RECIPE = """
+method: delta-guided
+base: base
+models: [first, second]
+outputs:
+  - path: one.safetensors
+  - path: two.h5
+    method: task-arithmetic
+  - path: three
+    method: ties
+    parameters: {density: 0.5}
+"""
+
+# What is run, and the outputs that it gives.
+KINDS = {
+    "directory": (MERGE + ["-o", "out"], ["out"]),
+    "sharded directory": (MERGE + ["-o", "out", "--max-shard-size", "2MB"], ["out"]),
+    "sharded directory, --resume": (MERGE + ["-o", "out", "--max-shard-size", "2MB", "--resume"], ["out"]),
+    "safetensors": (MERGE + ["-o", "out.safetensors"], ["out.safetensors"]),
+    "hdf5": (MERGE + ["-o", "out.h5"], ["out.h5"]),
+    "hdf5 relative to the base": (MERGE + ["-o", "out.h5", "--relative-to", "base"], ["out.h5"]),
+    "npz": (MERGE + ["-o", "out.npz"], ["out.npz"]),
+    "gguf": (MERGE + ["-o", "out.gguf"], ["out.gguf"]),
+    "gguf, converted": (["convert", "first", "-o", "out.gguf", "--quantize", "q8_0", "--quiet"], ["out.gguf"]),
+    "hdf5, converted": (["convert", "first", "-o", "out.h5", "--quiet"], ["out.h5"]),
+    "three outputs": (["merge", "recipe.yaml", "--quiet"], ["one.safetensors", "two.h5", "three"]),
+    "directory replaced": (MERGE + ["-o", "out", "--force"], ["out"]),
+    "safetensors replaced": (MERGE + ["-o", "out.safetensors", "--force"], ["out.safetensors"]),
+    "hdf5 replaced": (MERGE + ["-o", "out.h5", "--force"], ["out.h5"]),
+}
+VERIFIED = ("out", "out.safetensors", "out.h5", "out.npz", "one.safetensors", "two.h5", "three")
 
 
 class Failure(Exception):
@@ -73,6 +107,13 @@ def make_family(folder, megabytes, seed=1):
             json.dump({"model_type": "bert", "hidden_size": 256, "torch_dtype": "float32"}, file)
         with open(f"{folder}/{name}/vocab.txt", "w") as file:
             file.write("".join(f"token{i}\n" for i in range(1000)))
+        # A folder within the folder.
+        os.mkdir(f"{folder}/{name}/1_Pooling")
+        with open(f"{folder}/{name}/1_Pooling/config.json", "w") as file:
+            json.dump({"word_embedding_dimension": 256, "pooling_mode_mean_tokens": True}, file)
+        with open(f"{folder}/{name}/modules.json", "w") as file:
+            json.dump([{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+                       {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}], file)
 
 
 def digest(path):
@@ -105,6 +146,14 @@ def remove(path):
         shutil.rmtree(path)
 
 
+def compile_library(work, name):
+    """A library for LD_PRELOAD, from the C file of that name beside this one."""
+    library = work.path(f"{name}.so")
+    source = os.path.join(os.path.dirname(os.path.realpath(__file__)), f"{name}.c")
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
 class Outcome:
     def __init__(self, code, error, seconds):
         self.code, self.error, self.seconds = code, error, seconds
@@ -129,6 +178,17 @@ class Work:
 
     def input_digests(self):
         return [digest(self.path(name)) for name in self.inputs]
+
+    def write_recipe(self):
+        with open(self.path("recipe.yaml"), "w") as file:
+            file.write(RECIPE)
+
+    def states(self, outputs):
+        return [digest(self.path(name)) for name in outputs]
+
+    def clear(self, outputs):
+        for name in outputs + leftovers(self.folder):
+            remove(self.path(name))
 
     def start(self, arguments, environment=None):
         return subprocess.Popen(

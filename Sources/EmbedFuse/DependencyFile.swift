@@ -54,9 +54,11 @@ public struct DependencyFile: Sendable {
 
   /// Writes the file, in one step.
   ///
+  /// - Parameter synchronize: false to leave out the flush to disk. After a power cut make would take an empty file for
+  ///   one without dependencies.
   /// - Throws: `EmbedFuseError` if it can't be written.
-  public func write(to path: String) throws(EmbedFuseError) {
-    let publication = try Publication(to: path, kind: .file, overwrite: true, synchronize: false)
+  public func write(to path: String, synchronize: Bool = true) throws(EmbedFuseError) {
+    let publication = try Publication(to: path, kind: .file, overwrite: true, synchronize: synchronize)
     try OutputFile.write(Array(text.utf8), to: publication.stagingPath)
     try publication.publish()
   }

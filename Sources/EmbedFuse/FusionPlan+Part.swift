@@ -56,6 +56,8 @@ extension FusionPlan {
       return result(of: part, fusion, at: path, bytesRead: 0, wasThere: true, notes: [])
     }
     try OutputFile.makeDirectories(folder.path)
+    // What the publication flushes is the part's name in that folder, not the folder's own.
+    if options.synchronize { try FinishedFile.synchronizeName(of: folder.path) }
     // One that is damaged, or made by another run at the same time, is replaced by what is the same.
     var options = options
     options.overwrite = true

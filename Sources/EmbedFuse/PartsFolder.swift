@@ -60,7 +60,10 @@ struct PartsFolder: Sendable {
 
   /// Removes the finished parts, and the folder unless somebody is still at work in it.
   func remove(_ records: [PartRecord]) {
-    for record in records { FinishedFile.remove(path(of: record.part)) }
+    for record in records {
+      FinishedFile.remove(path(of: record.part))
+      Publication.removeLeftovers(of: path(of: record.part))
+    }
     FinishedFile.removeIfEmpty(path)
   }
 }

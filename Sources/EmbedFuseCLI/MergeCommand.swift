@@ -73,7 +73,8 @@ struct MergeCommand: AsyncParsableCommand {
       }
     }
     if let path = dependencies.depfile {
-      try DependencyFile(targets: paths, inputs: log.paths).write(to: path)
+      try DependencyFile(targets: paths, inputs: log.paths)
+        .write(to: path, synchronize: options.synchronize)
     }
     let seconds = (clock.now - start) / .seconds(1)
     if writing.json {

@@ -97,6 +97,22 @@ import Testing
     #expect(fixture.contents("out.parts") == before)
   }
 
+  /// A run that is killed once its part has its name leaves a folder beside it, which no later run of that part removes.
+  @Test func whatAPartsRunLeftGoesWithTheParts() async throws {
+    let fixture = try PartFixture()
+    for part in 1...2 { try await fixture.make(part, of: 2) }
+    let dead = Process()
+    dead.executableURL = URL(fileURLWithPath: "/bin/true")
+    try dead.run()
+    dead.waitUntilExit()
+    let left = "out.parts/.part-00001-of-00002.embedfuse-\(dead.processIdentifier)-89abcdef.tmp"
+    try FileManager.default.createDirectory(
+      atPath: fixture.folder(left + "/finished"), withIntermediateDirectories: true)
+    try Data().write(to: URL(fileURLWithPath: fixture.folder(left + "/lock")))
+    try await fixture.finalize()
+    #expect(!fixture.folder.names.contains("out.parts"))
+  }
+
   @Test func aDamagedPartIsMadeAgain() async throws {
     let fixture = try PartFixture()
     try await fixture.make(1, of: 2)

@@ -26,6 +26,11 @@ public enum FinishedFile {
     try output.close()
   }
 
+  /// Flushes the name of a file or directory to disk, as far as its file system can.
+  public static func synchronizeName(of path: String) throws(EmbedFuseError) {
+    try FileTree.synchronizeEntry(FilePath.folder(of: path))
+  }
+
   /// Removes a file, or a directory with what it holds. Does nothing if there is nothing.
   public static func remove(_ path: String) { FileTree.remove(path) }
 

@@ -108,6 +108,9 @@ public final class Publication: Sendable {
     staging.remove()
   }
 
+  /// Removes what runs that have ended left beside an output, as the next run for it would.
+  public static func removeLeftovers(of path: String) { StagingFolder.removeDead(for: path) }
+
   /// Flushes everything to disk and gives it its final name.
   ///
   /// Of several runs for one output that don't overwrite, one succeeds and the others throw.
