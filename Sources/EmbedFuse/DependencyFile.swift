@@ -52,6 +52,14 @@ public struct DependencyFile: Sendable {
     return result
   }
 
+  /// Checks, before anything is made, that a file for these targets could be written.
+  ///
+  /// - Throws: `EmbedFuseError` (cannot create).
+  public static func check(_ path: String, targets: [String]) throws(EmbedFuseError) {
+    _ = try DependencyFile(targets: targets, inputs: [])
+    try Publication(to: path, kind: .file, overwrite: true, synchronize: false).abandon()
+  }
+
   /// Writes the file, in one step.
   ///
   /// - Parameter synchronize: false to leave out the flush to disk. After a power cut make would take an empty file for

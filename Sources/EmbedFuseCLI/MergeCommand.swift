@@ -56,6 +56,8 @@ struct MergeCommand: AsyncParsableCommand {
     let paths = try outputPaths(of: request)
     if !writing.quiet { for warning in request.warnings { Console.error("warning: \(warning)") } }
     if let part { return try await make(part, of: request, at: paths, options) }
+    // An output without it would be up to date for make whatever becomes of its inputs.
+    if let path = dependencies.depfile { try DependencyFile.check(path, targets: paths) }
     let results = try await Interruption.cancelling { [options] in
       try await InputLog.$current.withValue(log) {
         try await ProgressLine.showing(writing.showsProgress) { progress in

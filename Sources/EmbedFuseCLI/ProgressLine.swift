@@ -36,7 +36,7 @@ enum ProgressLine {
   private static func line(_ progress: FusionProgress, seconds: Double) -> String {
     let (done, total) = (progress.completedBytes, progress.totalBytes)
     guard total > 0, done > 0, seconds > 0 else { return "" }
-    let share = Double(done) / Double(total)
+    let share = min(1, Double(done) / Double(total))
     let filled = Int(share * 24)
     let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 24 - filled)
     let left = Int((seconds / share - seconds).rounded(.up))

@@ -190,11 +190,13 @@ struct RecipeOptions: ParsableArguments {
       }
       let (key, text) = (String(setting[..<equals]), String(setting[setting.index(after: equals)...]))
       let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-      guard let parameter = type.description.parameter(named: key), parameter.scope == .model, parts.count > 1
-      else {
-        guard shared.updateValue(TensorValue(text), forKey: key) == nil else {
-          throw EmbedFuseError(.usage, "--set gives \(key.printable) twice", remedy: "give it once")
-        }
+      let parameter = type.description.parameter(named: key)
+      let name = parameter?.name ?? key
+      guard shared[name] == nil, ofModels.first?[name] == nil else {
+        throw EmbedFuseError(.usage, "--set gives \(key.printable) twice", remedy: "give it once")
+      }
+      guard parameter?.scope == .model, parts.count > 1 else {
+        shared[name] = TensorValue(text)
         continue
       }
       guard parts.count == models.count else {
@@ -203,7 +205,7 @@ struct RecipeOptions: ParsableArguments {
           remedy: "give one value for all models, or one for each, in their order")
       }
       if ofModels.isEmpty { ofModels = models.map { _ in [:] } }
-      for (k, part) in parts.enumerated() { ofModels[k][parameter.name] = TensorValue(part) }
+      for (k, part) in parts.enumerated() { ofModels[k][name] = TensorValue(part) }
     }
     for (key, value) in [
       ("granularity", granularity?.rawValue), ("magnitude", magnitude?.rawValue),

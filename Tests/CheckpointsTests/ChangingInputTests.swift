@@ -32,6 +32,29 @@ import Testing
     try file.withMappedBytes(0..<4096) { bytes in #expect(bytes[4095] == 7) }
   }
 
+  /// A process may read several files at once: one that is cut short is no error of the others.
+  @Test func aFileThatIsCutShortIsNoErrorOfAnother() throws {
+    let folder = try TemporaryFolder()
+    let path = try Self.file(1 << 20, in: folder)
+    try Data(repeating: 5, count: 4096).write(to: URL(fileURLWithPath: folder("other")))
+    let other = try InputFile(folder("other"))
+    let writer = try FileHandle(forUpdating: URL(fileURLWithPath: path))
+    // As often as lost pages are remembered, and more.
+    for _ in 0..<1100 {
+      try writer.truncate(atOffset: 1 << 20)
+      let shortened = try InputFile(path)
+      try other.withMappedBytes(0..<4096) { bytes in
+        #expect(throws: EmbedFuseError.self) {
+          try shortened.withMappedBytes(0..<1 << 20) { bytes in
+            try? writer.truncate(atOffset: 4096)
+            #expect(bytes[(1 << 20) - 1] == 0)
+          }
+        }
+        #expect(bytes[4095] == 5)
+      }
+    }
+  }
+
   @Test func aFileThatIsWrittenToIsNoticed() throws {
     let folder = try TemporaryFolder()
     let path = try Self.file(100, in: folder)

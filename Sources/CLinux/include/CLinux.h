@@ -19,4 +19,7 @@ void clinux_survive_truncation(void);
 
 /// How many pages have been lost so.
 uint64_t clinux_lost_pages(void);
+/// True if one of those that were lost since there were `before` of them touches these bytes. Where too many were lost to
+/// tell, it is true too.
+int clinux_lost_within(uintptr_t start, uint64_t size, uint64_t before);
 #endif

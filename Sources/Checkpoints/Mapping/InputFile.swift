@@ -136,12 +136,14 @@ public final class InputFile: Sendable {
     try checkHolds(range)
     guard !range.isEmpty else { return try body([UInt8]().span) }
     let lostPages = clinux_lost_pages()
-    let start = unsafe UnsafeRawPointer(bitPattern: try mappedAddress() + UInt(range.lowerBound))
-    let bytes = unsafe UnsafeRawBufferPointer(start: start, count: range.count)
+    let address = try mappedAddress() + UInt(range.lowerBound)
+    let bytes = unsafe UnsafeRawBufferPointer(
+      start: UnsafeRawPointer(bitPattern: address), count: range.count)
     let outcome = Swift.Result { () throws(EmbedFuseError) in
       try body(unsafe Span(_unsafeElements: bytes.assumingMemoryBound(to: UInt8.self)))
     }
-    try checkHolds(range, lost: clinux_lost_pages() != lostPages)
+    // Another file's pages, which another thread may have lost meanwhile, are not this one's.
+    try checkHolds(range, lost: clinux_lost_within(address, UInt64(range.count), lostPages) != 0)
     return try outcome.get()
   }
 

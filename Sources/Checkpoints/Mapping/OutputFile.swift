@@ -96,13 +96,6 @@ public final class OutputFile: Sendable {
     }
   }
 
-  /// Flushes the file to disk.
-  public func synchronize() throws(EmbedFuseError) {
-    guard FileTree.flush(descriptor) == 0 else {
-      throw EmbedFuseError.system(.inputOutput, "can't be flushed to disk", path: path)
-    }
-  }
-
   /// Closes the file, after which nothing may be written any more. Does nothing if it is closed.
   ///
   /// - Throws: `EmbedFuseError`: input/output, since file systems over a network tell only now that they have no
