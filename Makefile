@@ -32,8 +32,7 @@ campaigns: build ## Kill runs, let some 70 kinds of calls fail, cut the power on
 	Scripts/campaigns/powercut $(RELEASE)
 
 sanitize: setup ## Run the tests under AddressSanitizer and ThreadSanitizer, undefined behaviour trapped (half an hour)
-	Scripts/sanitize address
-	Scripts/sanitize thread
+	@outcome=0; for sanitizer in address thread; do Scripts/sanitize $$sanitizer || outcome=$$?; done; exit $$outcome
 
 coverage: setup ## Tell which lines the tests run; fails below the floors [FLAGS=--missed]
 	Scripts/coverage $(FLAGS)
