@@ -15,10 +15,16 @@ struct FusionDigests: Sendable {
       if names.insert(name).inserted { tensors.append((name, file, digest)) }
     }
 
-    /// The digest of the tensors that were read of a file, or of all; nil if there are none.
-    func digest(in file: String? = nil) -> ContentDigest? {
-      let members = tensors.filter { file == nil || $0.file == file }
-      return members.isEmpty ? nil : .of(tensors: members.map { ($0.name, $0.digest) })
+    /// The digest of the tensors that were read; nil if there are none.
+    func digest() -> ContentDigest? {
+      tensors.isEmpty ? nil : .of(tensors: tensors.map { ($0.name, $0.digest) })
+    }
+
+    /// The digest of the tensors that were read of each file.
+    func digestsByFile() -> [String: ContentDigest] {
+      Dictionary(grouping: tensors, by: \.file).mapValues { members in
+        .of(tensors: members.map { ($0.name, $0.digest) })
+      }
     }
   }
 

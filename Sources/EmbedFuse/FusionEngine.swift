@@ -197,6 +197,9 @@ extension FusionEngine {
     }
   }
 
+  /// The most tensors in a group.
+  private static let groupLimit = 16_384
+
   /// Tensors in groups that are taken through stages and fusing together, so that later passes find the inputs in
   /// the cache: a few for which there are stages, all where there are none.
   func groups(of tensors: [Int]) -> [[Int]] {
@@ -218,7 +221,9 @@ extension FusionEngine {
         }
       }
       let size = hasStages ? self.bytes(of: tensor) : 0
-      if bytes > 0, bytes + size > 256 << 20 || selection + needed > selectionBytes {
+      let isFull = bytes > 0 && (bytes + size > 256 << 20 || selection + needed > selectionBytes)
+      // What is found out about blocks is put together at the end of a group.
+      if isFull || groups[groups.count - 1].count >= Self.groupLimit {
         groups.append([])
         (bytes, selection) = (0, 0)
       }

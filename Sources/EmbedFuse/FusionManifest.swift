@@ -81,9 +81,10 @@ public struct FusionManifest: Sendable, Hashable {
       var tensors = JSON.Object()
       for tensor in found.tensors { tensors[tensor.name] = .string(tensor.digest.description) }
       var files = JSON.Object()
+      let digests = found.digestsByFile()
       for (path, byteCount) in input.weightFiles {
         var file: JSON.Object = ["bytes": .number(byteCount)]
-        if let digest = found.digest(in: path) { file["tensors_digest"] = .string(digest.description) }
+        if let digest = digests[path] { file["tensors_digest"] = .string(digest.description) }
         files[relative(path, to: input.path)] = .object(file)
       }
       if index == plan.recipe.configFrom ?? 0 {
@@ -134,7 +135,7 @@ extension FusionManifest {
   }
 
   private static func seal(of object: JSON.Object) -> String {
-    ContentDigest.of(Array(JSON.object(object).compactText.utf8)).description
+    ContentDigest.of(JSON.object(object).compactBytes).description
   }
 
   /// Reads a manifest as a file or a header holds it.
@@ -168,7 +169,7 @@ extension FusionManifest {
     // In a header room may be left behind it.
     let text = bytes[..<((bytes.lastIndex { $0 != 0x20 } ?? -1) + 1)]
     guard Self.seal(of: object) == seal,
-      text.elementsEqual(json.prettyText.utf8) || text.elementsEqual(json.compactText.utf8)
+      text.elementsEqual(json.prettyBytes) || text.elementsEqual(json.compactBytes)
     else {
       throw EmbedFuseError(
         .badData, "the manifest is damaged or was edited: its content has another digest than it says",

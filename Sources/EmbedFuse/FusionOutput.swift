@@ -39,9 +39,11 @@ struct FusionOutput: Sendable {
   ) throws(EmbedFuseError) {
     self.publication = publication
     self.contents = contents
-    manifestRoom = manifest?.text.utf8.count ?? 0
+    let kind = OutputKind(path: publication.path)
+    let text = kind == .safetensors || kind == .gguf ? manifest?.text : nil
+    manifestRoom = text?.utf8.count ?? 0
     let path = publication.stagingPath
-    switch OutputKind(path: publication.path) {
+    switch kind {
     case .directory:
       target = .directory(
         try ModelDirectoryWriter(
@@ -50,7 +52,7 @@ struct FusionOutput: Sendable {
     case .safetensors:
       target = .safetensors(
         try SafetensorsWriter(
-          creating: path, tensors: contents.tensors, metadata: Self.metadata(contents, manifest?.text),
+          creating: path, tensors: contents.tensors, metadata: Self.metadata(contents, text),
           isFlushed: options.synchronize))
     case .hdf5:
       let writer = try HDF5Writer(
@@ -63,7 +65,7 @@ struct FusionOutput: Sendable {
       target = .numpy(try NumPyArchiveWriter(creating: path, tensors: contents.tensors))
     case .gguf:
       var pairs = try contents.keyValuePairs()
-      pairs["embedfuse"] = manifest?.text
+      pairs["embedfuse"] = text
       let writer = try GGUFWriter(
         creating: path, tensors: contents.tensors, metadata: pairs, quantizes: quantizes)
       target = .gguf(writer, pairs)
@@ -86,7 +88,7 @@ struct FusionOutput: Sendable {
   func finish(
     files: [(path: String, bytes: [UInt8])], manifest: OutputManifest?
   ) throws(EmbedFuseError) {
-    let own = manifest.map { [("embedfuse.json", $0.file)] } ?? []
+    var own: [(path: String, bytes: [UInt8])] { manifest.map { [("embedfuse.json", $0.file)] } ?? [] }
     switch target {
     case .directory(let writer):
       try writer.finish()

@@ -68,7 +68,7 @@ extension FusionPlan {
         fusion, in: publication, options: options, progress: progress, notes: &notes)
       let record = PartRecord(part, of: fusion, options: options, records: records)
       try OutputFile.write(
-        Array(record.json.prettyText.utf8), to: publication.path(for: PartRecord.fileName))
+        record.json.prettyBytes, to: publication.path(for: PartRecord.fileName))
       try log.checkUnchanged()
       try Task.checkCancellation()
       try publication.publish()

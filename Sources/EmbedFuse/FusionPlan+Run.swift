@@ -92,6 +92,9 @@ extension FusionPlan {
         path: plans.count == 1 ? paths[0] : nil,
         remedy: "leave --resume out, or write one model directory (several files with --max-shard-size)")
     }
+    for (plan, path) in zip(plans, paths) where OutputKind(path: path) == .safetensors {
+      try plan.checkHeader(ofFileAt: path)
+    }
     var publications: [Publication] = []
     for (plan, path) in zip(plans, paths) {
       guard paths.count(where: { FilePath.isSame($0, path) || ModelReference.areSame($0, path) }) == 1 else {

@@ -55,7 +55,7 @@ struct OutputContents: Sendable {
         changed = true
       }
     }
-    return changed ? Array(JSON.object(config).prettyText.utf8) : bytes
+    return changed ? JSON.object(config).prettyBytes : bytes
   }
 }
 
@@ -70,19 +70,22 @@ extension OutputContents {
 
 /// A manifest as it stands in an output.
 struct OutputManifest: Sendable {
+  private let json: JSON
+
   /// As a file of its own.
-  let file: [UInt8]
+  var file: [UInt8] { json.prettyBytes }
   /// As a text among a file's metadata.
-  let text: String
+  var text: String { json.compactText }
   /// The files that it lists.
-  let listedFiles: Set<String>
+  var listedFiles: Set<String> { Set(json["output"]?["files"]?.objectValue?.keys ?? []) }
 
   /// The manifest of a fusion.
   init(_ manifest: FusionManifest) { self.init(manifest.json) }
 
   /// The text with spaces behind it, as long as another whose numbers have more digits.
   func text(filling room: Int) -> String {
-    text + String(repeating: " ", count: max(0, room - text.utf8.count))
+    let text = text
+    return text + String(repeating: " ", count: max(0, room - text.utf8.count))
   }
 
   /// The manifest of another output of the same tensors. In one that has no place for other files it speaks of none.
@@ -98,9 +101,7 @@ struct OutputManifest: Sendable {
   }
 
   private init(_ json: JSON) {
-    file = Array(json.prettyText.utf8)
-    text = json.compactText
-    listedFiles = Set(json["output"]?["files"]?.objectValue?.keys ?? [])
+    self.json = json
   }
 }
 

@@ -46,7 +46,7 @@ struct ShardedFusion: Sendable {
       try output.finish(shard: shard)
       let record = ShardRecord(path: layout.shards[shard].path, findings: findings)
       try OutputFile.write(
-        Array(record.json.compactText.utf8), to: Self.recordPath(shard, in: publication.recordsPath))
+        record.json.compactBytes, to: Self.recordPath(shard, in: publication.recordsPath))
       finished[shard] = record
     }
     return finished
@@ -155,7 +155,7 @@ extension ShardedFusion {
     FinishedFile.removeOthers(in: publication.recordsPath, keeping: records)
     try OutputFile.makeDirectories(publication.recordsPath)
     try OutputFile.write(
-      Array(identity.json.compactText.utf8), to: Self.identityPath(in: publication.recordsPath))
+      identity.json.compactBytes, to: Self.identityPath(in: publication.recordsPath))
     return intact
   }
 }

@@ -70,7 +70,7 @@ struct WeightsReport: Sendable {
 extension WeightsReport {
   /// Writes the report into its place, yet unpublished.
   func write(into publication: Publication) throws(EmbedFuseError) {
-    try OutputFile.write(Array(json.prettyText.utf8), to: publication.stagingPath)
+    try OutputFile.write(json.prettyBytes, to: publication.stagingPath)
   }
 }
 

@@ -44,29 +44,27 @@ public struct ContentDigest: Sendable, Hashable {
     return ContentDigest(high: hash.high64, low: hash.low64)
   }
 
-  /// The 16 bytes of the digest, most significant first.
-  var bytes: [UInt8] { places(ofBits: 8).map { UInt8(truncatingIfNeeded: $0) } }
-
-  /// The number in parts of so many bits, most significant first.
-  private func places(ofBits width: Int) -> [UInt64] {
-    var places: [UInt64] = []
-    places.reserveCapacity(128 / width)
+  /// Appends the 16 bytes of the digest, most significant first.
+  func append(to bytes: inout [UInt8]) {
     for half in [high, low] {
-      for shift in stride(from: 64 - width, through: 0, by: -width) {
-        places.append(half >> UInt64(shift) & (1 << UInt64(width) - 1))
-      }
+      for place in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: half >> (56 - 8 * place))) }
     }
-    return places
+  }
+
+  /// The digit of `description` at a place.
+  private func digit(at place: Int) -> UInt8 {
+    let value = UInt8(truncatingIfNeeded: (place < 16 ? high : low) >> (60 - 4 * (place & 15))) & 0xF
+    return value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
   }
 }
 
 extension ContentDigest: CustomStringConvertible {
   /// 32 lower-case hexadecimal digits, as `xxh128sum` prints them.
   public var description: String {
-    String(
-      decoding: places(ofBits: 4).map {
-        UInt8(truncatingIfNeeded: $0) + ($0 < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
-      }, as: UTF8.self)
+    unsafe String(unsafeUninitializedCapacity: 32) { text in
+      for place in 0..<32 { unsafe text[place] = digit(at: place) }
+      return 32
+    }
   }
 
   /// Reads what `description` gives, and nothing else.
@@ -104,7 +102,7 @@ public struct TensorDigestBuilder: Sendable {
     var bytes = Array("\(info.elementType) \(info.shape)\n".utf8)
     for block in blocks {
       guard let block else { preconditionFailure("a block of \(info.name) has no digest") }
-      bytes += block.bytes
+      block.append(to: &bytes)
     }
     return .of(bytes)
   }
@@ -114,12 +112,17 @@ extension ContentDigest {
   /// The digest of a whole checkpoint: of the lines `NAME DIGEST`, sorted by the bytes of the names. It doesn't
   /// depend on the order of tensors, on shards or on the file format.
   public static func of(tensors: [(name: String, digest: ContentDigest)]) -> ContentDigest {
-    let sorted = tensors.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+    // Strings of ASCII are in the order of their bytes, and quick to compare.
+    let isPlain = tensors.allSatisfy { $0.name.utf8.allSatisfy { $0 < 0x80 } }
+    let sorted = tensors.sorted {
+      isPlain ? $0.name < $1.name : $0.name.utf8.lexicographicallyPrecedes($1.name.utf8)
+    }
     var text: [UInt8] = []
+    text.reserveCapacity(sorted.reduce(0) { $0 + $1.name.utf8.count + 34 })
     for (name, digest) in sorted {
       text += name.utf8
       text.append(UInt8(ascii: " "))
-      text += digest.description.utf8
+      for place in 0..<32 { text.append(digest.digit(at: place)) }
       text.append(UInt8(ascii: "\n"))
     }
     return .of(text)

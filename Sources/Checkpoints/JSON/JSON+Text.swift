@@ -2,18 +2,25 @@ import TensorCore
 
 extension JSON {
   /// The value as text without white space, its members in order.
-  public var compactText: String {
+  public var compactText: String { String(decoding: compactBytes, as: UTF8.self) }
+
+  /// The UTF-8 of `compactText`.
+  public var compactBytes: [UInt8] {
     var text: [UInt8] = []
     write(to: &text, indent: nil)
-    return String(decoding: text, as: UTF8.self)
+    return text
   }
 
   /// The value as text for people: indented by two spaces, arrays of plain values on one line, ending in a line
   /// break.
-  public var prettyText: String {
+  public var prettyText: String { String(decoding: prettyBytes, as: UTF8.self) }
+
+  /// The UTF-8 of `prettyText`.
+  public var prettyBytes: [UInt8] {
     var text: [UInt8] = []
     write(to: &text, indent: 0)
-    return String(decoding: text, as: UTF8.self) + "\n"
+    text.append(UInt8(ascii: "\n"))
+    return text
   }
 
   /// The value's text for a message: on one line, control characters escaped, cut after 100 characters.
@@ -67,7 +74,8 @@ extension JSON {
     for _ in 0..<2 * indent { text.append(UInt8(ascii: " ")) }
   }
 
-  private static func write(_ value: String, to text: inout [UInt8]) {
+  /// Writes a string with its quotes.
+  static func write(_ value: String, to text: inout [UInt8]) {
     text.append(UInt8(ascii: "\""))
     let bytes = value.utf8.span
     // Nearly every string is of plain characters.

@@ -69,7 +69,7 @@ public struct ShardLayout: Sendable {
       let total = own.reduce(0) { $0 + placements[$1].info.byteCount }
       let index: JSON = ["metadata": ["total_size": .number(total)], "weight_map": .object(weightMap)]
       indexes.append(
-        (FilePath.join(folder, "model.safetensors.index.json"), Array(index.prettyText.utf8)))
+        (FilePath.join(folder, "model.safetensors.index.json"), index.prettyBytes))
     }
     self.shards = shards
     self.indexes = indexes

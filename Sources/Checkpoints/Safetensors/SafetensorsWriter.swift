@@ -7,6 +7,8 @@ import TensorCore
 /// The header's metadata may be replaced before the file is finished by other values of the same length, for
 /// digests of what is being written.
 public final class SafetensorsWriter: CheckpointWriter {
+  /// The longest header that the format allows.
+  public static var headerLimit: Int { SafetensorsHeader.lengthLimit }
   /// The metadata of a file of which nothing else is to be said.
   public static let plainMetadata = [(key: "format", value: "pt")]
 
@@ -80,29 +82,29 @@ struct SafetensorsLayout {
       let ranks = (tensors[first].elementType.rawValue, tensors[second].elementType.rawValue)
       return ranks.0 == ranks.1 ? first < second : ranks.0 > ranks.1
     }
-    var json = JSON.Object()
+    var text: [UInt8] = [UInt8(ascii: "{")]
+    text.reserveCapacity(tensors.reduce(0) { $0 + $1.name.utf8.count + 80 })
     if !metadata.isEmpty {
       var strings = JSON.Object()
       for (key, value) in metadata { strings[key] = .string(value) }
-      json["__metadata__"] = .object(strings)
+      text += "\"__metadata__\":".utf8
+      text += JSON.object(strings).compactBytes
     }
+    var names: Set<ExactString> = [ExactString("__metadata__")]
     var position = 0
     var starts = Array(repeating: 0, count: tensors.count)
     for index in order {
       let info = tensors[index]
-      guard json[info.name] == nil else {
+      guard names.insert(ExactString(info.name)).inserted else {
         throw EmbedFuseError(
           .badData, "stands in the output twice, or has the reserved name __metadata__", tensor: info.name)
       }
       starts[index] = position
-      json[info.name] = [
-        "dtype": .string(info.elementType.name),
-        "shape": .array(info.shape.dimensions.map { .number(String($0)) }),
-        "data_offsets": [.number(position), .number(position + info.byteCount)],
-      ]
+      if text.count > 1 { text.append(UInt8(ascii: ",")) }
+      Self.write(info, at: position, to: &text)
       position += info.byteCount
     }
-    var text = Array(JSON.object(json).compactText.utf8)
+    text.append(UInt8(ascii: "}"))
     text += Array(repeating: 0x20, count: (8 - text.count % 8) % 8)
     guard text.count <= SafetensorsHeader.lengthLimit else {
       throw EmbedFuseError(
@@ -114,5 +116,22 @@ struct SafetensorsLayout {
     let dataStart = bytes.count
     offsets = starts.map { $0 + dataStart }
     byteCount = dataStart + position
+  }
+
+  /// Writes a tensor's name and entry.
+  private static func write(_ info: TensorInfo, at position: Int, to text: inout [UInt8]) {
+    JSON.write(info.name, to: &text)
+    text += ":{\"dtype\":\"".utf8
+    text += info.elementType.name.utf8
+    text += "\",\"shape\":[".utf8
+    for (axis, extent) in info.shape.dimensions.enumerated() {
+      if axis > 0 { text.append(UInt8(ascii: ",")) }
+      text += String(extent).utf8
+    }
+    text += "],\"data_offsets\":[".utf8
+    text += String(position).utf8
+    text.append(UInt8(ascii: ","))
+    text += String(position + info.byteCount).utf8
+    text += "]}".utf8
   }
 }
