@@ -36,13 +36,16 @@ extension FusionPlan {
   /// The part appears whole in `OUTPUT.parts`, beside the output. One that is there already is kept if it is intact.
   /// Methods with sums over the whole model read all inputs for every part.
   ///
+  /// - Parameter pinned: a manifest, which the part is then held to as far as it goes: the recipe, the files, which tensors
+  ///   there are, and the content of the tensors that the part reads and writes. `PartAssembly` checks the rest.
   /// - Throws: `EmbedFuseError`: usage for an output that is one file; bad data if parts of another fusion are there;
   ///   what `run` throws. `CancellationError` if the task is cancelled. Nothing appears then.
   public func run(
-    part: OutputPart, of output: String, options: OutputOptions = OutputOptions(),
-    progress: FusionProgress = FusionProgress()
+    part: OutputPart, of output: String, lockedTo pinned: FusionManifest? = nil,
+    options: OutputOptions = OutputOptions(), progress: FusionProgress = FusionProgress()
   ) async throws -> PartResult {
     try checkDivisible(output, options)
+    if let pinned { try checkBeforehand(against: pinned) }
     let fusion = try ShardedFusion(self, options: options, files: try companionFiles(), part: part)
     let folder = PartsFolder(for: output)
     let others = try folder.records()
@@ -53,6 +56,7 @@ extension FusionPlan {
     if let there = others.first(where: { $0.part == part }), there.identity == fusion.identity,
       try await isIntact(there, fusion, at: path, options)
     {
+      if let pinned { try check(Array(there.shards.values), of: fusion, against: pinned) }
       return result(of: part, fusion, at: path, bytesRead: 0, wasThere: true, notes: [])
     }
     try OutputFile.makeDirectories(folder.path)
@@ -66,6 +70,7 @@ extension FusionPlan {
     do {
       let (_, records, _) = try await make(
         fusion, in: publication, options: options, progress: progress, notes: &notes)
+      if let pinned { try check(Array(records.values), of: fusion, against: pinned) }
       let record = PartRecord(part, of: fusion, options: options, records: records)
       try OutputFile.write(
         record.json.prettyBytes, to: publication.path(for: PartRecord.fileName))

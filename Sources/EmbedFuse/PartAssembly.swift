@@ -9,6 +9,9 @@ public struct PartAssembly: Sendable {
   private let fusion: ShardedFusion
   private let files: [(path: String, bytes: [UInt8])]
 
+  /// The files of inputs that were opened.
+  public var inputPaths: [String] { plan.log.paths }
+
   /// Finds the parts of an output, checks that all are there and belong together, and opens the inputs again.
   ///
   /// - Throws: `EmbedFuseError`: missing input if there are no parts, naming those that are missing, or if an input has
@@ -31,8 +34,9 @@ public struct PartAssembly: Sendable {
     try folder.check(
       records, against: common.identity, count: common.part.count, "one fusion, that of part \(common.part)")
     try Self.checkComplete(records, count: common.part.count, path: folder.path)
-    plan = try Self.plan(of: common)
-    files = try plan.companionFiles()
+    let plan = try Self.plan(of: common)
+    self.plan = plan
+    files = try plan.log.noting { () throws(EmbedFuseError) in try plan.companionFiles() }
     fusion = try ShardedFusion(
       plan, options: OutputOptions(maximumShardBytes: common.maximumShardBytes), files: files)
     let changed = common.identity.differences(from: fusion.identity)
@@ -76,12 +80,16 @@ public struct PartAssembly: Sendable {
   /// Puts the parts together: checks every tensor against its record, writes index, companion files and manifest, publishes
   /// the output, and removes the parts. The output has the bytes that a single run writes.
   ///
-  /// - Parameter verifies: false to check the files' sizes and headers only.
+  /// - Parameters:
+  ///   - pinned: a manifest; the output is only published if it comes out as the manifest has it, from the inputs that the
+  ///     manifest has.
+  ///   - verifies: false to check the files' sizes and headers only.
   /// - Throws: `EmbedFuseError`: bad data naming the parts whose files are damaged; what `FusionPlan.run` throws. The
   ///   parts stay then. `CancellationError` if the task is cancelled.
-  public func run(options: OutputOptions = OutputOptions(), verifies: Bool = true) async throws
-    -> FusionResult
-  {
+  public func run(
+    lockedTo pinned: FusionManifest? = nil, options: OutputOptions = OutputOptions(), verifies: Bool = true
+  ) async throws -> FusionResult {
+    if let pinned { try plan.checkBeforehand(against: pinned) }
     let pool = WorkerPool(width: options.workers)
     let publication = try Publication(to: folder.output, keeping: plan.inputs, options: options)
     try await place(in: publication, pool: pool, verifies: verifies)
@@ -97,6 +105,7 @@ public struct PartAssembly: Sendable {
     let manifest = try FusionManifest(
       plan, digests: .init(plan, findings: findings), files: files,
       writing: outputOptions.json(for: .directory))
+    if let pinned { try manifest.check(against: pinned, path: folder.output) }
     let output = try FusionOutput(
       OutputContents(plan), publication: publication, options: outputOptions, deltaBase: nil,
       workers: pool.width, manifest: nil, shards: [])

@@ -14,6 +14,15 @@ struct FinalizeCommand: AsyncParsableCommand {
   @Argument(help: "The output, as the parts name it with -o.")
   var output: String
 
+  @Option(
+    help: ArgumentHelp(
+      "Publish only what this manifest (or the one in this output) describes, from the same inputs.",
+      valueName: "manifest"))
+  var locked: String?
+
+  @Option(help: "Write what the output was made from as a rule for make.")
+  var depfile: String?
+
   @Flag(help: "Replace the output if it exists, once the new one is whole.")
   var force = false
 
@@ -42,9 +51,15 @@ struct FinalizeCommand: AsyncParsableCommand {
     let options = OutputOptions(overwrite: force, synchronize: !noSync, threads: threads)
     let clock = ContinuousClock()
     let start = clock.now
-    let (output, verifies) = (output, !noVerify)
+    let pinned = try locked.map { path throws(EmbedFuseError) in try FusionManifest(of: path) }
+    if let depfile { try DependencyFile.check(depfile, targets: [output]) }
+    let verifies = !noVerify
+    let assembly = try PartAssembly(of: output)
     let result = try await Interruption.cancelling {
-      try await PartAssembly(of: output).run(options: options, verifies: verifies)
+      try await assembly.run(lockedTo: pinned, options: options, verifies: verifies)
+    }
+    if let depfile {
+      try DependencyFile(targets: [output], inputs: assembly.inputPaths).write(to: depfile)
     }
     let seconds = (clock.now - start) / .seconds(1)
     if json {

@@ -55,7 +55,7 @@ struct MergeCommand: AsyncParsableCommand {
       of: try log.noting { () throws(EmbedFuseError) in try recipe.request(lockedTo: pins) })
     let paths = try outputPaths(of: request)
     if !writing.quiet { for warning in request.warnings { Console.error("warning: \(warning)") } }
-    if let part { return try await make(part, of: request, at: paths, options) }
+    if let part { return try await make(part, of: request, at: paths, lockedTo: pins, options) }
     // An output without it would be up to date for make whatever becomes of its inputs.
     if let path = dependencies.depfile { try DependencyFile.check(path, targets: paths) }
     let results = try await Interruption.cancelling { [options] in
@@ -89,13 +89,23 @@ struct MergeCommand: AsyncParsableCommand {
 
   /// Makes one part.
   private func make(
-    _ part: OutputPart, of request: RecipeFile, at paths: [String], _ options: OutputOptions
+    _ part: OutputPart, of request: RecipeFile, at paths: [String], lockedTo pins: [FusionManifest],
+    _ options: OutputOptions
   ) async throws {
-    guard dependencies.locked.isEmpty, !dependencies.ifChanged, dependencies.depfile == nil else {
+    guard !dependencies.ifChanged else {
       throw EmbedFuseError(
-        .usage, "--locked, --if-changed and --depfile are for whole outputs, but --part is given",
-        remedy:
-          "leave them out; a part that is there and intact isn't made again, and `verify` checks the whole")
+        .usage, "--if-changed compares whole outputs, but --part is given",
+        remedy: "leave it out: a part that is there and intact isn't made again")
+    }
+    guard dependencies.depfile == nil else {
+      throw EmbedFuseError(
+        .usage, "--depfile is about whole outputs, but --part is given",
+        remedy: "give it to `embedfuse finalize`")
+    }
+    guard pins.count <= 1 else {
+      throw EmbedFuseError(
+        .usage, "a part is of one output, but there are \(pins.count) manifests to hold it to",
+        remedy: "name one with --locked")
     }
     guard paths.count == 1 else {
       throw EmbedFuseError(
@@ -107,7 +117,7 @@ struct MergeCommand: AsyncParsableCommand {
     let result = try await Interruption.cancelling {
       try await ProgressLine.showing(writing.showsProgress) { progress in
         try await FusionPlan(request.outputs[0].recipe).run(
-          part: part, of: paths[0], options: options, progress: progress)
+          part: part, of: paths[0], lockedTo: pins.first, options: options, progress: progress)
       }
     }
     if writing.json {

@@ -11,7 +11,7 @@ import Testing
     try Command.run(merge + arguments, in: work.folder.path)
   }
 
-  private static func change(_ work: Workspace, tensor: String, of model: String) throws {
+  static func change(_ work: Workspace, tensor: String, of model: String) throws {
     let path = work.folder("\(model)/model.safetensors")
     let values = try TensorValues(path)
     var tensors: [SafetensorsBuilder.Tensor] = values.names.map { name in

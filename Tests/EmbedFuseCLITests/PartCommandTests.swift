@@ -55,12 +55,62 @@ import Testing
     (["-o", "out.h5", "--part", "1/3"], "can't be made in parts"),
     (["-o", "out.safetensors", "--resume"], "can't be continued"),
     (["-o", "out", "--part", "1/3", "--weights-report", "w.json"], "no weights report"),
+    (["-o", "out", "--part", "1/3", "--if-changed"], "a part that is there and intact isn't made again"),
+    (["-o", "out", "--part", "1/3", "--depfile", "out.d"], "give it to `embedfuse finalize`"),
   ])
   func whatCantBeDoneInPartsIsUsage(_ arguments: [String], _ problem: String) throws {
     let workspace = try Workspace()
     let run = try Command.run(Self.merge + arguments, in: workspace.folder.path)
     #expect(run.code == 64 && run.error.contains(problem), "\(run.error)")
     #expect(workspace.added.isEmpty)
+  }
+
+  /// Every task of an array holds what it reads and writes to the manifest, `finalize` all of it.
+  @Test func partsAreLockedToAManifest() throws {
+    let workspace = try Workspace()
+    let folder = workspace.folder
+    #expect(try Command.run(Self.merge + ["-o", "one", "-q"], in: folder.path).code == 0)
+    let locked = ["merge", "--locked", "one", "--max-shard-size", "5K", "--no-sync", "-o", "out", "--part"]
+    for part in ["1/2", "2/2", "2/2"] {
+      let run = try Command.run(locked + [part], in: folder.path)
+      #expect(run.code == 0, "\(run.error)")
+    }
+    let last = try workspace.run("finalize", "out", "--locked", "one/embedfuse.json", "--depfile", "out.d")
+    #expect(last.code == 0, "\(last.error)")
+    #expect(files(folder("out")) == files(folder("one")))
+    let rule = try String(contentsOfFile: folder("out.d"), encoding: .utf8)
+    #expect(rule.hasPrefix("out/embedfuse.json: \\\n"))
+    for name in ["base/config.json", "retrieval/model.safetensors"] { #expect(rule.contains("\n  \(name)")) }
+    #expect(!rule.contains("out.parts"))
+  }
+
+  @Test func lockedPartsRefuseWhatHasChanged() throws {
+    let workspace = try Workspace()
+    let folder = workspace.folder
+    #expect(try Command.run(Self.merge + ["-o", "one", "-q"], in: folder.path).code == 0)
+    try LockedMergeTests.change(workspace, tensor: "pooler.dense.bias", of: "similarity")
+    var refusals: [Command.Outcome] = []
+    for part in 1...3 {
+      let run = try Command.run(
+        ["merge", "--locked", "one", "--max-shard-size", "5K", "-o", "out", "--part", "\(part)/3"],
+        in: folder.path)
+      if run.code != 0 { refusals.append(run) }
+    }
+    // Only one part reads the tensor.
+    #expect(refusals.map(\.code) == [65])
+    #expect(refusals[0].error.contains("similarity: the tensor pooler.dense.bias has changed"))
+    // Made without the manifest, the parts are refused when they are put together, and stay.
+    for part in 1...3 {
+      #expect(
+        try Command.run(Self.merge + ["-o", "out", "--part", "\(part)/3", "-q"], in: folder.path).code == 0)
+    }
+    let last = try workspace.run("finalize", "out", "--locked", "one")
+    #expect(last.code == 65)
+    #expect(last.error.contains("similarity: the tensor pooler.dense.bias has changed"), "\(last.error)")
+    #expect(workspace.added == ["one", "out.parts"])
+    let recipe = try Command.run(
+      Self.merge + ["--power", "2", "--locked", "one", "-o", "out", "--part", "1/3"], in: folder.path)
+    #expect(recipe.code == 65 && recipe.error.contains("power: 2, but 1 in the manifest"), "\(recipe.error)")
   }
 
   @Test func aRecipeOfSeveralOutputsHasNoParts() throws {
