@@ -30,7 +30,7 @@ public enum WithoutElection: Election {
 ///
 /// With T = ⌊density·n⌋, top = ⌊γ·n⌋ and bottom = max(0, n − T − top), the elements at the ranks bottom ..< bottom + T
 /// by ascending size are kept; of equal ones the lowest flat index counts as the largest. Besides the fusing pass it
-/// takes two or three.
+/// takes one to three.
 public struct MiddlingDeltas<E: Election>: DeltaSelection {
   /// `weight`, `density`, `gamma`, `lambda`, `normalize` and `rescale`.
   public static var description: MethodDescription {

@@ -11,8 +11,7 @@ public typealias Ties = SelectedDeltas<LargestDeltas>
 /// and its authors' code: then all are kept that are at least as large as the ⌊density·n⌋-th largest, and where the
 /// deltas sum to 0 the sign that most elements have is elected.
 ///
-/// Besides the fusing pass it takes two or three: the thresholds are found exactly by a radix histogram of the bit
-/// patterns.
+/// Besides the fusing pass it takes one to three: `RankSelection` finds the thresholds exactly.
 public struct LargestDeltas: DeltaSelection {
   /// `weight`, `density`, `trim`, `lambda`, `normalize` and `rescale`.
   public static let description = MethodDescription(
