@@ -44,7 +44,7 @@ import Testing
   func valuesAtAnEdgeAreCompletedByZeros(width: Int, areNoise: Bool) throws {
     let values = areNoise ? noise(10_000) : Array(Self.chunk.prefix(10_000))
     let padded = values + [UInt8](repeating: 0, count: areNoise ? 8 : 6_000)
-    let chunk = StoredChunk()
+    let chunk = StoredChunk(capacity: 0)
     let encoder = try ChunkEncoder(.weights)
     // Whatever was in the buffers before.
     try encoder.encode(Self.chunk.span, width: width, byteCount: Self.chunk.count, into: chunk)

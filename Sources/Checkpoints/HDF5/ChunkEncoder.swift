@@ -36,9 +36,12 @@ public enum ChunkCompression: Sendable, Hashable {
 @safe final class ChunkEncoder: @unchecked Sendable {
   private let context: OpaquePointer
   private let compression: ChunkCompression
+  private let capacity: Int
   private var planes: [UInt8] = []
 
-  init(_ compression: ChunkCompression) throws(EmbedFuseError) {
+  /// - Parameter capacity: bytes of the largest chunk, if it is known, so that the buffer needn't grow.
+  init(_ compression: ChunkCompression, capacity: Int = 0) throws(EmbedFuseError) {
+    self.capacity = capacity
     guard let context = unsafe ZSTD_createCCtx() else {
       throw EmbedFuseError(.internalError, "no memory for a zstd context")
     }
@@ -90,7 +93,7 @@ public enum ChunkCompression: Sendable, Hashable {
   ///
   /// - Parameter width: bytes of one element; 1 where nothing is to be shuffled.
   func encode(_ values: Span<UInt8>, width: Int) throws(EmbedFuseError) -> [UInt8]? {
-    let chunk = StoredChunk()
+    let chunk = StoredChunk(capacity: values.count)
     try encode(values, width: width, byteCount: values.count, into: chunk)
     return chunk.mask == 0 ? Array(chunk.bytes.prefix(chunk.count)) : nil
   }
@@ -109,7 +112,7 @@ public enum ChunkCompression: Sendable, Hashable {
     if width == 1, values.count == byteCount {
       isSmaller = try compress(values, parts: 1, into: chunk)
     } else {
-      if planes.count < byteCount { planes = [UInt8](repeating: 0, count: byteCount) }
+      if planes.count < byteCount { planes = [UInt8](repeating: 0, count: max(byteCount, capacity)) }
       var bytes = planes.mutableSpan
       Shuffle.split(values, width: width, into: &bytes, length: byteCount / width)
       isSmaller = try compress(

@@ -17,7 +17,7 @@ public final class HDF5Writer: CheckpointWriter {
   /// For tensors that are stored as differences: what makes them, and the compression of their chunks.
   private let deltas: [DeltaEncoder?]
   private let deltaCompressors: FreeList<ChunkEncoder>
-  private let chunks = FreeList<StoredChunk> { StoredChunk() }
+  private let chunks: FreeList<StoredChunk>
   private let buffers = FreeList<DeltaBuffers> { DeltaBuffers() }
   private let parts = Locked<[Int: PartialChunk]>([:])
   private let file: HDF5TensorFile
@@ -51,11 +51,13 @@ public final class HDF5Writer: CheckpointWriter {
         remedy: "store it relative to the checkpoint that it was made from, in the same element type")
     }
     firstChunks = layouts.reduce(into: [0]) { $0.append($0.last! + $1.count) }
-    encoders = FreeList { () throws(EmbedFuseError) in try ChunkEncoder(compression) }
+    let capacity = layouts.lazy.map(\.chunkByteCount).max() ?? 0
+    chunks = FreeList { StoredChunk(capacity: capacity) }
+    encoders = FreeList { () throws(EmbedFuseError) in try ChunkEncoder(compression, capacity: capacity) }
     // An impossible level is found before a file appears.
     encoders.put(try encoders.take())
     deltaCompressors = FreeList { () throws(EmbedFuseError) in
-      try ChunkEncoder(compression == .weights ? .differences : compression)
+      try ChunkEncoder(compression == .weights ? .differences : compression, capacity: capacity)
     }
     let file = try HDF5TensorFile(
       path: path, names: names, tensors: tensors, layouts: layouts, metadata: metadata,

@@ -10,8 +10,13 @@ final class StoredChunk: @unchecked Sendable {
   /// A bit for each filter of the pipeline that was skipped.
   private(set) var mask: UInt32
 
+  /// A buffer for chunks of this many bytes; it grows if one has more.
+  init(capacity: Int) {
+    (bytes, count, mask) = ([UInt8](repeating: 0, count: capacity), 0, 0)
+  }
+
   /// A chunk of these bytes.
-  init(bytes: [UInt8] = [], mask: UInt32 = 0) {
+  init(bytes: [UInt8], mask: UInt32 = 0) {
     (self.bytes, count, self.mask) = (bytes, bytes.count, mask)
   }
 
