@@ -213,6 +213,24 @@ import Testing
     #expect(try models.map { try compatibility.findings(of: $0).count } == [0, 0, 1, 0])
   }
 
+  /// Settings that don't change what weights mean are told, of objects the members that differ, all in one finding.
+  @Test func settingsOfUseAreTold() throws {
+    let folder = try TemporaryFolder()
+    let (base, other) = (try Self.copy(folder, "base"), try Self.copy(folder, "other"))
+    for (model, query, dropout) in [(base, "query: ", "0.1"), (other, "search: ", "0.3")] {
+      try Self.edit(
+        "config_sentence_transformers.json", "\"prompts\": {}",
+        "\"prompts\": {\"query\": \"\(query)\", \"document\": \"\"}")(model)
+      try Self.edit("config.json", "{", "{\"classifier_scale\": \(dropout),")(model)
+    }
+    let findings = try Compatibility(with: try ModelSource.open(base)).findings(
+      of: try ModelSource.open(other))
+    #expect(findings.count == 1 && !findings[0].isIncompatible)
+    let message = try #require(findings.first?.message)
+    #expect(message.contains("prompts.query \"search: \" (\"query: \")"), "\(message)")
+    #expect(message.contains("classifier_scale 0.3 (0.1)") && !message.contains("document"), "\(message)")
+  }
+
   @Test func unigramVocabulariesAreReadToo() throws {
     let findings = try Self.findings { model in
       try FileManager.default.removeItem(atPath: model + "/vocab.txt")
