@@ -28,7 +28,7 @@ struct EmbedFuseCommand: AsyncParsableCommand {
     var resumes = false
     do {
       var command = try parseAsRoot()
-      resumes = (command as? MergeCommand)?.resume == true
+      resumes = (command as? MergeCommand)?.target.resume == true
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
       } else {

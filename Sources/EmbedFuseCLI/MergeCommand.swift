@@ -12,41 +12,20 @@ struct MergeCommand: AsyncParsableCommand {
 
   @OptionGroup(title: "What to fuse") var recipe: RecipeOptions
 
-  @Option(
-    name: [.short, .customLong("output")],
-    help: "Where the fused checkpoint goes, unless the recipe says so.")
-  var output: String?
+  @OptionGroup(title: "What to write") var target: TargetArguments
 
   @OptionGroup(title: "How it is written") var writing: WritingArguments
-
-  @Option(
-    name: .customLong("weights-report"), help: "Write the magnitudes and weights of every group as JSON.")
-  var weightsReport: String?
-
-  @Option(
-    help: ArgumentHelp(
-      "Make one part of a model directory's files, by bytes: 2/5, or SLURM_ARRAY_TASK_ID/5, JOB_COMPLETION_INDEX/5.",
-      discussion:
-        "Parts may be made at the same time on several machines; `embedfuse finalize OUT` joins them.",
-      valueName: "i/n"))
-  var part: String?
-
-  @Flag(
-    help:
-      "Continue an interrupted merge into a model directory at its finished files; if interrupted, leave them."
-  )
-  var resume = false
 
   @OptionGroup(title: "What it depends on") var dependencies: DependencyArguments
 
   func validate() throws {
-    try writing.validate(outputs: output.map { [$0] } ?? [])
+    try writing.validate(outputs: target.output.map { [$0] } ?? [])
   }
 
   func run() async throws {
-    var options = writing.options(weightsReport: weightsReport)
-    options.resumes = resume
-    let part = try part.map { text throws(EmbedFuseError) in try OutputPart(text) }
+    var options = writing.options(weightsReport: target.weightsReport)
+    options.resumes = target.resume
+    let part = try target.part.map { text throws(EmbedFuseError) in try OutputPart(text) }
     let clock = ContinuousClock()
     let start = clock.now
     let log = InputLog()
@@ -136,7 +115,7 @@ struct MergeCommand: AsyncParsableCommand {
 
   /// Where the outputs go: as the recipe says, or, for a single one, as the command says.
   private func outputPaths(of request: RecipeFile) throws -> [String] {
-    if let output {
+    if let output = target.output {
       guard request.outputs.count == 1 else {
         throw EmbedFuseError(
           .usage, "-o is given, but the recipe writes \(request.outputs.count) outputs to paths of its own",
@@ -178,6 +157,32 @@ private struct Work {
     }
     return rest
   }
+}
+
+/// The arguments of `merge` about what is written.
+struct TargetArguments: ParsableArguments {
+  @Option(
+    name: [.short, .customLong("output")],
+    help: "Where the fused checkpoint goes, unless the recipe says so.")
+  var output: String?
+
+  @Option(
+    name: .customLong("weights-report"), help: "Write the magnitudes and weights of every group as JSON.")
+  var weightsReport: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Make one part of a model directory's files, by bytes: 2/5, or SLURM_ARRAY_TASK_ID/5, JOB_COMPLETION_INDEX/5.",
+      discussion:
+        "Parts may be made at the same time on several machines; `embedfuse finalize OUT` joins them.",
+      valueName: "i/n"))
+  var part: String?
+
+  @Flag(
+    help:
+      "Continue an interrupted merge into a model directory at its finished files; if interrupted, leave them."
+  )
+  var resume = false
 }
 
 /// The arguments of `merge` about what an output depends on.
