@@ -112,7 +112,7 @@ public struct PartAssembly: Sendable {
     try output.finish(files: files, manifest: OutputManifest(manifest))
     try Task.checkCancellation()
     try publication.publish()
-    folder.remove(records)
+    folder.remove(records, synchronize: options.synchronize)
     return plan.result(
       at: folder.output, manifest: manifest, report: WeightsReport(plan, findings: findings),
       progress: FusionProgress())

@@ -59,9 +59,16 @@ struct PartsFolder: Sendable {
   }
 
   /// Removes the finished parts, and the folder unless somebody is still at work in it.
-  func remove(_ records: [PartRecord]) {
-    for record in records {
-      FinishedFile.remove(path(of: record.part))
+  func remove(_ records: [PartRecord], synchronize: Bool) {
+    // A run that dies here leaves parts whole or under a name that is no part's.
+    let removed = records.map { FilePath.join(path, ".\($0.part.folderName).removed") }
+    for (record, name) in zip(records, removed) {
+      FinishedFile.remove(name)
+      FinishedFile.rename(path(of: record.part), to: name)
+    }
+    if synchronize, let first = removed.first { try? FinishedFile.synchronizeName(of: first) }
+    for (record, name) in zip(records, removed) {
+      FinishedFile.remove(name)
       Publication.removeLeftovers(of: path(of: record.part))
     }
     FinishedFile.removeIfEmpty(path)

@@ -31,6 +31,9 @@ public enum FinishedFile {
     try FileTree.synchronizeEntry(FilePath.folder(of: path))
   }
 
+  /// Gives a file or directory another name, if it can.
+  public static func rename(_ path: String, to newPath: String) { unsafe Glibc.rename(path, newPath) }
+
   /// Removes a file, or a directory with what it holds. Does nothing if there is nothing.
   public static func remove(_ path: String) { FileTree.remove(path) }
 
