@@ -19,7 +19,7 @@ import Testing
     ),
     (
       ["merge", "--base", "base", "retrieval", "-o", "x", "--part", "1/2", "--depfile", "x.d"],
-      "--locked, --if-changed and --depfile are for whole outputs"
+      "--depfile is about whole outputs, but --part is given"
     ),
     (
       ["merge", "retrieval", "similarity", "--method", "soup", "--nonfinite", "base", "-o", "x"],
