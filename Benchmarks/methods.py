@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from race import generate, median, memory, options, race, ratio
+from race import generate, median, memory, options, race, ratio, warm
 
 # method: (models, base wanted, parameters of each model, parameters of all, known to mergekit)
 METHODS = {
@@ -84,6 +84,7 @@ def main():
     data = arguments.data / "bert-f32"
     out = arguments.data / "out"
     out.mkdir(exist_ok=True)
+    warm(data)
     mergekit = Path(sys.executable).parent / "mergekit-pytorch"
     has_mergekit = mergekit.exists() and not arguments.quick
     print("| method | embedfuse, s | mergekit, s | times faster | embedfuse, MB | mergekit, MB |")

@@ -46,6 +46,14 @@ def remove(path):
         path.unlink(missing_ok=True)
 
 
+def warm(folder):
+    """Reads a folder's files into the page cache."""
+    for file in folder.rglob("*.safetensors"):
+        with open(file, "rb", buffering=0) as stream:
+            while stream.read(1 << 24):
+                pass
+
+
 def measure(command, output):
     """One run of a command that writes to a new output. What the disk still has to do is finished before."""
     remove(output)
