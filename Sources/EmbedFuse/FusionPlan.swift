@@ -141,6 +141,11 @@ public struct FusionPlan: Sendable {
         .usage, "\(description.name) takes no weights",
         remedy: "leave the weights out, or choose another method")
     }
+    for case let type? in [recipe.elementType, recipe.intermediateType] where !type.isFusable {
+      throw EmbedFuseError(
+        .usage, "results are to be rounded to \(type.name), which is no type of weights",
+        remedy: "use F32, BF16, F16, F64 or a type of 8 bits")
+    }
     try checkNumbers(recipe)
     for parameters in recipe.modelParameters + recipe.slices.flatMap({ $0.sources.map(\.parameters) }) {
       for name in parameters.keys.sorted() {

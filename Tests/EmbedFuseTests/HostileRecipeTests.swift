@@ -45,7 +45,7 @@ import Testing
     #expect(error.problem.contains("names no method"), "\(error)")
   }
 
-  /// Recipes that name inputs and layers by numbers, as those in manifests do, with what is said of them.
+  /// Recipes that name inputs and layers by numbers, and types, as those in manifests do, with what is said of them.
   private static let numbers: [(problem: String, change: @Sendable (inout Recipe) -> Void)] = [
     ("layers of model 1", { $0.slices = [slice(model: 1, layers: 0..<1)] }),
     ("layers of model -1", { $0.slices = [slice(model: -1, layers: 0..<1)] }),
@@ -55,6 +55,8 @@ import Testing
     ("parameters of 2 models", { $0.modelParameters = [[:], [:]] }),
     ("from input 2", { $0.configFrom = 2 }),
     ("from input -1", { $0.configFrom = -1 }),
+    ("rounded to U16", { $0.intermediateType = .u16 }),
+    ("rounded to I32", { $0.elementType = .i32 }),
   ]
 
   private static func slice(model: Int, layers: Range<Int>) -> Recipe.Slice {
