@@ -175,6 +175,18 @@ import Testing
           }
           #expect(found == [true, true], "\(combination)")
         }
+        // In the base alone, where all models are equal, no result shows it.
+        let inBase = StoredElements.with([bytes, plain, plain], types: [type, type, type], count: 300) {
+          var none: [Double] = []
+          var noneSpan = none.mutableSpan
+          var target = [UInt8](repeating: 0, count: bytes.count)
+          var targetSpan = target.mutableSpan
+          var counts = RoundingCounts()
+          return $0.combine(
+            0..<300, by: .deltas(weights: [0.5, 0.5], scale: 1, isMean: true), lanes: &noneSpan, hasBase: true,
+            as: type, into: &targetSpan, at: 0, counts: &counts)
+        }
+        #expect(inBase == true)
       }
     }
   }
