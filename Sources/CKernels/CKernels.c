@@ -33,6 +33,22 @@ typedef int8_t flags __attribute__((vector_size(CK_LANES)));
 
 #define LANES_FUNCTION static inline __attribute__((always_inline))
 
+// Calls a LANES_FUNCTION for a constant number of inputs: a few have loops of their own.
+#define BY_COUNT(f, ...)                          \
+  switch (count) {                                \
+    case 2: return NAME(f)(2, __VA_ARGS__);       \
+    case 3: return NAME(f)(3, __VA_ARGS__);       \
+    case 4: return NAME(f)(4, __VA_ARGS__);       \
+    case 5: return NAME(f)(5, __VA_ARGS__);       \
+    default: return NAME(f)(count, __VA_ARGS__);  \
+  }
+
+// Calls the function of a type of 16 or 32 bits.
+#define FOR_TYPE(f, ...)                           \
+  (type == CK_F32   ? NAME(f##_F32)(__VA_ARGS__)   \
+   : type == CK_F16 ? NAME(f##_F16)(__VA_ARGS__)   \
+                    : NAME(f##_BF16)(__VA_ARGS__))
+
 static size_t width_of(ck_type type) { return type == CK_F64 ? 8 : type == CK_F32 ? 4 : type <= CK_BF16 ? 2 : 1; }
 
 // The reciprocal of a power of two, which is exact; else 0.

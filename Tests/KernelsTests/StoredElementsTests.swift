@@ -183,7 +183,8 @@ import Testing
           var targetSpan = target.mutableSpan
           var counts = RoundingCounts()
           return $0.combine(
-            0..<300, by: .deltas(weights: [0.5, 0.5], scale: 1, isMean: true), lanes: &noneSpan, hasBase: true,
+            0..<300, by: .deltas(weights: [0.5, 0.5], scale: 1, isMean: true), lanes: &noneSpan,
+            hasBase: true,
             as: type, into: &targetSpan, at: 0, counts: &counts)
         }
         #expect(inBase == true)
