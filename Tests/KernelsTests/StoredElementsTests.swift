@@ -84,6 +84,49 @@ import Testing
     ]
   }
 
+  /// Rounding can't make up for it where equal models are much smaller than the base, or weights cancel.
+  @Test(arguments: [ElementType.f32, .bf16, .f16])
+  func equalModelsGiveThemselvesHoweverFarTheBaseIs(type: ElementType) async throws {
+    let values = [1e-4, -1e-4, 0.0, -0.0, 1, 3, 1 + 1.0 / 128, 7e-5]
+    let length = 64
+    func stored(_ value: (Int) -> Double) -> [UInt8] {
+      var bytes = [UInt8](repeating: 0, count: type.byteCount(ofElements: length))
+      var span = bytes.mutableSpan
+      let values = (0..<length).map(value)
+      narrow(values.span, to: type, into: &span)
+      return bytes
+    }
+    let model = stored { values[$0 % 8] }
+    for far in [0.0, -1, 1, 1000, 60000, 1e4] {
+      let base = stored { _ in far }
+      for combination in [
+        Combination.deltas(weights: [0.1, 0.2, 0.7], scale: 1, isMean: true),
+        .deltas(weights: [700.1, -300.1, -399], scale: 1, isMean: true),
+        .elementWeighted(scales: [1, 2, 0.3], priors: [1, 2, 0.7], power: 1, lambda: 1),
+        .elementWeighted(scales: [1e-160, 2, 3], priors: [1, 2, 0.7], power: 1, lambda: 1),
+        .mean(coefficients: [0, 0.1, 0.2, 0.7], divisor: 1),
+        .mean(coefficients: [0, 700.1, -300.1, -399], divisor: 1),
+      ] {
+        await onEveryInstructionSet { _ in
+          var lanes = [Double](repeating: 0, count: 3 * laneCount)
+          var laneSpan = lanes.mutableSpan
+          var target = [UInt8](repeating: 0, count: model.count)
+          var targetSpan = target.mutableSpan
+          var counts = RoundingCounts()
+          _ = StoredElements.with(
+            [base, model, model, model], types: [type, type, type, type], count: length
+          ) {
+            $0.combine(
+              0..<length, by: combination, lanes: &laneSpan, hasBase: false, as: type, into: &targetSpan,
+              at: 0,
+              counts: &counts)
+          }
+          #expect(target == model, "\(combination), \(far)")
+        }
+      }
+    }
+  }
+
   @Test(
     arguments: [[ElementType.f32], [.bf16], [.f16], [.f64], [.f32, .bf16, .f16, .f64]],
     [ElementType.f32, .bf16, .f16, .f64, .f8E4M3])
