@@ -25,11 +25,12 @@ test: setup ## Run the tests, and the test of the rule for other people's Makefi
 	$(SWIFT) test
 	Scripts/test-make-rule .build/debug/embedfuse
 
-campaigns: build ## Kill runs, let some 70 kinds of calls fail, cut the power on paper (a few minutes)
+campaigns: build ## Kill runs, let some 70 kinds of calls fail, cut the power on paper, flip bits (a few minutes)
 	Scripts/campaigns/kill $(RELEASE)
 	Scripts/campaigns/resume $(RELEASE)
 	Scripts/campaigns/faults $(RELEASE)
 	Scripts/campaigns/powercut $(RELEASE)
+	Scripts/campaigns/damage $(RELEASE)
 
 sanitize: setup ## Run the tests under AddressSanitizer and ThreadSanitizer, undefined behaviour trapped (half an hour)
 	@outcome=0; for sanitizer in address thread; do Scripts/sanitize $$sanitizer || outcome=$$?; done; exit $$outcome

@@ -82,6 +82,7 @@ public struct Verification: Sendable {
       problems.append("the manifest contradicts itself: its digest of the whole is another than its tensors'")
     }
     try fail(problems, "is not what its manifest says", remedy: "copy it again, or fuse again")
+    if source.format == .hdf5 { try await checkBytes(pool: pool) }
     if rerun { try await runAgain(inputs: inputs, pool: pool) }
     return Report(
       tensorCount: expected.count, fileCount: files.count, relativeTo: source.relativeTo, reran: rerun)
@@ -92,6 +93,13 @@ public struct Verification: Sendable {
     throw EmbedFuseError(
       .badData,
       "\(what):" + problems.problemList, path: source.path, remedy: remedy)
+  }
+
+  /// Checks the bytes of a file that has its own digests of them, for what no tensor, file or text depends on.
+  private func checkBytes(pool: WorkerPool) async throws {
+    let seal = try FileSeal(of: source.path)
+    _ = try await pool.run(
+      seal.count, worker: {}, job: { index, _ in try seal.check(index) }, gathered: { _ in })
   }
 
   /// Texts of the checkpoint that are otherwise. Formats that have no such texts lack them.

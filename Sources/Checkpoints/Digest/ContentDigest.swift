@@ -32,16 +32,9 @@ public struct ContentDigest: Sendable, Hashable {
   /// - Throws: `EmbedFuseError`: missing input or input/output if the file can't be read.
   public static func ofFile(at path: String) throws(EmbedFuseError) -> ContentDigest {
     let file = try InputFile(path)
-    guard let state = unsafe XXH3_createState() else {
-      throw EmbedFuseError(.inputOutput, "no memory is left to read it", path: path)
-    }
-    defer { unsafe XXH3_freeState(state) }
-    unsafe XXH3_128bits_reset(state)
-    try file.forEachPiece(of: 0..<file.byteCount) { piece, _ in
-      _ = unsafe piece.withUnsafeBufferPointer { unsafe cxxhash_update(state, $0.baseAddress, $0.count) }
-    }
-    let hash = unsafe XXH3_128bits_digest(state)
-    return ContentDigest(high: hash.high64, low: hash.low64)
+    var stream = try DigestStream(of: path)
+    try file.forEachPiece(of: 0..<file.byteCount) { piece, _ in stream.update(piece) }
+    return stream.digest
   }
 
   /// Appends the 16 bytes of the digest, most significant first.
@@ -49,6 +42,12 @@ public struct ContentDigest: Sendable, Hashable {
     for half in [high, low] {
       for place in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: half >> (56 - 8 * place))) }
     }
+  }
+
+  /// Reads what `append(to:)` gives.
+  init(_ bytes: ArraySlice<UInt8>) {
+    let half = { (bytes: ArraySlice<UInt8>) in bytes.reduce(0 as UInt64) { $0 << 8 | UInt64($1) } }
+    self.init(high: half(bytes.prefix(8)), low: half(bytes.dropFirst(8).prefix(8)))
   }
 
   /// The digit of `description` at a place.

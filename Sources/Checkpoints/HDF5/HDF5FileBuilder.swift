@@ -90,14 +90,18 @@ struct HDF5FileBuilder: ~Copyable {
     }
   }
 
-  /// Writes the chunk whose first element is at `corner`.
+  /// Writes the chunk whose first element is at `corner`, and returns where in the file it stands.
+  @discardableResult
   func write(
     _ chunk: StoredChunk, to dataset: hid_t, at corner: [UInt64], of name: String
-  ) throws(EmbedFuseError) {
+  ) throws(EmbedFuseError) -> Range<Int> {
     let corner = corner.map { hsize_t($0) }
+    var (mask, address, size) = (UInt32(0), haddr_t(0), hsize_t(0))
     try call("a chunk can't be written", of: name) {
-      unsafe H5Dwrite_chunk(dataset, 0, chunk.mask, corner, chunk.count, chunk.bytes)
+      let status = unsafe H5Dwrite_chunk(dataset, 0, chunk.mask, corner, chunk.count, chunk.bytes)
+      return status < 0 ? -1 : unsafe H5Dget_chunk_info_by_coord(dataset, corner, &mask, &address, &size)
     }
+    return Int(address)..<Int(address) + Int(size)
   }
 
   /// Ends the use of a dataset.

@@ -18,6 +18,8 @@ final class HDF5TensorFile: Sendable {
     /// The digests of the base's tensors, as far as their datasets are complete.
     var baseDigests: [(name: String, digest: ContentDigest)] = []
     var files: [String: PackedFile] = [:]
+    /// The chunks of tensors, whose digests their workers have taken.
+    var sealed: [FileSeal.Piece] = []
   }
 
   private struct PackedFile: Sendable {
@@ -60,7 +62,9 @@ final class HDF5TensorFile: Sendable {
       if layout.chunkDimensions == nil {
         try state.builder.write(chunk.bytes, to: dataset, of: name)
       } else {
-        try state.builder.write(chunk, to: dataset, at: layout.corner(of: number), of: name)
+        let range = try state.builder.write(
+          chunk, to: dataset, at: layout.corner(of: number), of: name)
+        state.sealed.append(FileSeal.Piece(range: range, digest: chunk.digest))
       }
     }
   }
@@ -103,7 +107,7 @@ final class HDF5TensorFile: Sendable {
     }
   }
 
-  /// Creates what has no values, stores the files and completes the whole.
+  /// Creates what has no values, stores the files, completes the whole and seals it.
   func finish() throws(EmbedFuseError) {
     try state.withLock { state throws(EmbedFuseError) in
       try createDatasets(through: tensors.count - 1, &state)
@@ -117,6 +121,7 @@ final class HDF5TensorFile: Sendable {
       let files = state.files.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
       for (name, file) in files { try store(file, named: name, &state) }
       try state.builder.close()
+      try FileSeal.append(to: path, pieces: state.sealed)
     }
   }
 

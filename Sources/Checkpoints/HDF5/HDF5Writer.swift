@@ -149,6 +149,7 @@ public final class HDF5Writer: CheckpointWriter {
       let encoder = try encoders.take()
       defer { encoders.put(encoder) }
       try encoder.encode(bytes, width: layout.width, byteCount: layout.chunkByteCount, into: chunk)
+      chunk.takeDigest()
     }
     try order.submit(chunk, at: firstChunks[tensor] + number)
   }

@@ -9,6 +9,8 @@ final class StoredChunk: @unchecked Sendable {
   private(set) var count: Int
   /// A bit for each filter of the pipeline that was skipped.
   private(set) var mask: UInt32
+  /// The digest of the chunk, once it was taken.
+  private(set) var digest = ContentDigest.zero
 
   /// A buffer for chunks of this many bytes; it grows if one has more.
   init(capacity: Int) {
@@ -37,6 +39,9 @@ final class StoredChunk: @unchecked Sendable {
     }
     (count, self.mask) = (byteCount, mask)
   }
+
+  /// Takes the digest of the chunk, while its bytes are in the cache.
+  func takeDigest() { digest = .of(bytes.span.extracting(0..<count)) }
 
   private func reserve(_ capacity: Int) {
     if bytes.count < capacity { bytes = [UInt8](repeating: 0, count: capacity) }

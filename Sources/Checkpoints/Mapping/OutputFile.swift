@@ -24,20 +24,24 @@ public final class OutputFile: Sendable {
   ///   - isFlushed: false if nobody will wait for the disk.
   /// - Throws: `EmbedFuseError`: cannot create if the file can't be made; input/output if the disk is too full for
   ///   it, telling how much is free.
-  public init(
+  public convenience init(
     creating path: String, byteCount: Int = 0, isFlushed: Bool = true
   ) throws(EmbedFuseError) {
+    try self.init(path, flags: O_CREAT | O_EXCL, isFlushed: isFlushed)
+    if byteCount > 0 { try reserve(byteCount) }
+  }
+
+  private init(_ path: String, flags: Int32, isFlushed: Bool) throws(EmbedFuseError) {
     self.path = path
     self.isFlushed = isFlushed
     var descriptor: Int32
     repeat {
-      descriptor = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      descriptor = unsafe open(path, O_RDWR | flags | O_CLOEXEC, 0o666)
     } while descriptor < 0 && errno == EINTR
     self.descriptor = descriptor
     guard descriptor >= 0 else {
       throw EmbedFuseError.system(.cannotCreate, "can't be created", path: path)
     }
-    if byteCount > 0 { try reserve(byteCount) }
   }
 
   deinit {
@@ -112,6 +116,13 @@ public final class OutputFile: Sendable {
   public static func write(_ bytes: [UInt8], to path: String) throws(EmbedFuseError) {
     let file = try OutputFile(creating: path)
     try file.write(bytes.span, at: 0)
+    try file.close()
+  }
+
+  /// Writes bytes behind the last one of a file.
+  static func append(_ bytes: [UInt8], at end: Int, to path: String) throws(EmbedFuseError) {
+    let file = try OutputFile(path, flags: 0, isFlushed: false)
+    try file.write(bytes.span, at: end)
     try file.close()
   }
 
