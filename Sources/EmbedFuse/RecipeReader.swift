@@ -133,13 +133,9 @@ struct RecipeReader {
     var entries = try entries(of: document, keys: Self.documentKeys, what: "a recipe")
     let name = try text(entries["name"], "a name")
     var moduleParameters: [String: TensorValue] = [:]
-    guard let methodEntry = try either(entries, "method", "merge_method"),
-      let methodName = try text(methodEntry, "a method")
-    else {
-      throw error(
-        document.line, "the recipe names no method", remedy: "add 'method: delta-guided', for example")
-    }
-    let type = try method(methodName, line: methodEntry.line)
+    let methodEntry = try either(entries, "method", "merge_method")
+    let methodLine = methodEntry?.line ?? document.line
+    let type = try method(try text(methodEntry, "a method") ?? "delta-guided", line: methodLine)
     if let modules = entries["modules"] {
       try read(modules: modules, into: &entries, parameters: &moduleParameters, type: type)
     }
@@ -191,7 +187,7 @@ struct RecipeReader {
     var seed = self.seed ?? 0
     if self.seed == nil, let number = try number(entries["seed"], "seed") { seed = number }
     recipe.method = try settings(
-      type, shared, seed: seed, followsMergekit: followsMergekit ?? isMergekits, line: methodEntry.line)
+      type, shared, seed: seed, followsMergekit: followsMergekit ?? isMergekits, line: methodLine)
     return (name, try outputs(entries, recipe: recipe, shared: shared, seed: seed))
   }
 

@@ -28,6 +28,15 @@ import Testing
     #expect(recipe.modelParameters[2] == ["weight": TensorValue("2"), "density": TensorValue("0.5")])
   }
 
+  @Test func aRecipeWithoutAMethodIsTheCommandsDefault() throws {
+    let recipe = try Self.read("base: base/\nmodels: [a/, b/]").outputs[0].recipe
+    #expect(recipe.method.name == "delta-guided" && !recipe.promotesTypes)
+    let outputs = try Self.read(
+      "base: b/\nmodels: [a/]\noutputs:\n  - {path: x/}\n  - {path: y/, method: ties}"
+    ).outputs
+    #expect(outputs.map(\.recipe.method.name) == ["delta-guided", "ties"])
+  }
+
   @Test func mergeKeysThatNameNoMap() throws {
     let error = try #require(throws: EmbedFuseError.self) {
       try Self.read("models:\n  - {model: a/, <<: 3}\n  - b/\nmethod: soup")

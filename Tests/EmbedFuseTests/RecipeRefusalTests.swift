@@ -26,7 +26,6 @@ import Testing
     ("method: soup\nmodels: [a, a]", "line 2: the model a is listed twice", ""),
     ("method: soup\nmodels: [a]\nslices: []", "line 3: the recipe has both models and slices", ""),
     ("method: soup", "line 1: the recipe has neither models nor slices", ""),
-    ("models: [a]", "line 1: the recipe names no method", ""),
     (
       "method: soup\nmerge_method: linear\nparameters: {weight: 1}\nmodels: [a]",
       "line 2: 'method' and 'merge_method' are the same",
