@@ -1,7 +1,7 @@
 /// The name that was probably meant.
-enum Suggestion {
+package enum Suggestion {
   /// The nearest of some names by edit distance, if one is near.
-  static func nearest(to name: String, among names: [String]) -> String? {
+  package static func nearest(to name: String, among names: [String]) -> String? {
     let best = names.map {
       (name: $0, distance: distance(Array(name.unicodeScalars), Array($0.unicodeScalars)))
     }

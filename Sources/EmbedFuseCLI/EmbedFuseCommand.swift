@@ -27,7 +27,10 @@ struct EmbedFuseCommand: AsyncParsableCommand {
     Console.openStandardStreams()
     var resumes = false
     do {
+      let arguments = Array(CommandLine.arguments.dropFirst())
+      try ArgumentCheck.checkCommand(arguments)
       var command = try parseAsRoot()
+      try ArgumentCheck.checkRepetitions(arguments, of: command)
       resumes = (command as? MergeCommand)?.target.resume == true
       if var command = command as? any AsyncParsableCommand {
         try await command.run()

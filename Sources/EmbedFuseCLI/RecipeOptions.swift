@@ -167,6 +167,11 @@ struct RecipeOptions: ParsableArguments {
         .usage, "--weights gives \(weights.values.count) numbers, but there are \(models.count) models",
         remedy: "give one weight for each model, in the order of the models")
     }
+    if let value = weights?.values.first(where: { !$0.isFinite }) {
+      throw EmbedFuseError(
+        .usage, "--weights gives \(value), but a weight must be a finite number",
+        remedy: "give numbers, such as --weights 1,0.5")
+    }
     let (method, modelParameters) = try methodSettings()
     var recipe = Recipe(
       base: base, models: models, method: method,

@@ -30,12 +30,54 @@ import Testing
       "--compression-level must be 1 to 22"
     ),
     (["verify", "base", "retrieval"], "inputs are read only by --rerun"),
+    (
+      ["merge", "--base", "base", "retrieval", "--base=similarity", "-o", "x"],
+      "--base is given twice: base and similarity\n  give it once"
+    ),
+    (
+      ["merge", "--base", "base", "retrieval", "-o", "x", "--output", "y"],
+      "--output is given twice: x and y"
+    ),
+    (
+      ["convert", "base", "-o", "x", "--dtype", "f16", "--dtype", "bf16"],
+      "--dtype is given twice: f16 and bf16"
+    ),
+    (
+      ["merge", "--base", "base", "retrieval", "similarity", "-o", "x", "--weights", "nan,1"],
+      "--weights gives nan, but a weight must be a finite number"
+    ),
+    (
+      ["merge", "--base", "base", "retrieval", "similarity", "-o", "x", "--weights", "1,-inf"],
+      "--weights gives -inf"
+    ),
   ])
   func argumentsThatDoNotGoTogether(arguments: [String], problem: String) throws {
     let work = try Workspace()
     let outcome = try Command.run(arguments, in: work.folder.path)
     #expect(outcome.code == 64 && outcome.error.contains(problem), "\(outcome.error)")
     #expect(outcome.output.isEmpty && work.added.isEmpty)
+  }
+
+  @Test(arguments: [
+    ("mrege", "did you mean 'merge'?"), ("verfy", "did you mean 'verify'?"),
+    ("base", "the commands are: merge,"),
+  ])
+  func aCommandThatThereIsNot(name: String, remedy: String) throws {
+    let outcome = try Command.run([name, "--base", "base", "retrieval", "-o", "x"])
+    #expect(outcome.code == 64 && outcome.output.isEmpty)
+    #expect(
+      outcome.error.hasPrefix("embedfuse: error: there is no command '\(name)'\n  \(remedy)"),
+      "\(outcome.error)")
+  }
+
+  /// Flags say the same twice; lists grow.
+  @Test func whatMayBeSaidTwice() throws {
+    let work = try Workspace()
+    let outcome = try work.run(
+      "merge", "--base", "base", "retrieval", "similarity", "--method", "ties", "--set", "density=0.5",
+      "--set",
+      "lambda=0.9", "--no-sync", "--quiet", "--quiet", "-o", "x")
+    #expect(outcome.code == 0, "\(outcome.error)")
   }
 
   /// Of two values of one parameter none is taken in silence, whether they are for all models or for each.
