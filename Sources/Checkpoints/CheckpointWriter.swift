@@ -35,3 +35,8 @@ extension CheckpointWriter {
   /// Nothing, for a writer in which nobody waits.
   public func abandon() {}
 }
+
+extension EmbedFuseError {
+  /// What to do about a tensor that would have another's name in an output, or a name that means something else there.
+  static let repeatedName = "rename the tensor in the checkpoint that it comes from"
+}

@@ -37,7 +37,7 @@ public struct ComparisonPage: Sendable {
       <header>
       <p class="eyebrow">embedfuse diff</p>
       <h1>How far \(comparison.models.count == 1 ? "a model" : "\(comparison.models.count) models") moved from <span class="name">\(Self.escaped(FilePath.portable(comparison.base)))</span></h1>
-      <p class="lead">\(FigureText.count(comparison.total.elements)) elements in \(comparison.tensors.count) tensors and \(comparison.layers.count) layers are compared.</p>
+      <p class="lead">\(FigureText.count(comparison.total.elements)) elements in \(comparison.tensors.count.counted("tensor")) and \(comparison.layers.count.counted("layer")) are compared.</p>
       </header>
       <main>
       \(models)\(heatMaps)\(tables)\(details)\(mismatches)\(notes)\(definitions)</main>

@@ -98,7 +98,9 @@ extension FusionPlan {
     var publications: [Publication] = []
     for (plan, path) in zip(plans, paths) {
       guard paths.count(where: { FilePath.isSame($0, path) || ModelReference.areSame($0, path) }) == 1 else {
-        throw EmbedFuseError(.cannotCreate, "two outputs have this path", path: path)
+        throw EmbedFuseError(
+          .cannotCreate, "two outputs have this path", path: path,
+          remedy: "give each output of the recipe a path of its own")
       }
       publications.append(try Publication(to: path, keeping: plan.inputs, options: options))
     }
@@ -213,7 +215,8 @@ extension FusionPlan {
     }
     return try WorkerPool.width(
       options.workers, within: options.memory, shared: shared, perWorker: perWorker,
-      of: " for \(plans[0].inputs.count) inputs" + (plans.count > 1 ? " and \(plans.count) outputs" : "")
+      of: " for \(plans[0].inputs.count.counted("input"))"
+        + (plans.count > 1 ? " and \(plans.count) outputs" : "")
         + (cause ?? ""), advice: cause == nil ? "" : ", or save it with chunks of about 1 MiB")
   }
 

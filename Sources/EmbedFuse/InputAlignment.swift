@@ -59,6 +59,7 @@ struct InputAlignment {
     var mismatches: [Mismatch] = []
     var notes = inputs.flatMap(\.notes)
     var problems: [String] = []
+    var problemCount = 0
     // The first input's own tensors, then those of each other that stand for them.
     var columns: [[StoredTensor?]] = [reference.tensors.map(\.stored)]
     var prefix = ""
@@ -77,8 +78,12 @@ struct InputAlignment {
       // Another architecture or vocabulary explains what its tensors only show: it comes first.
       let findings = try compatibility.findings(of: input)
       if isStrict {
-        problems += findings.filter(\.isIncompatible).map(\.message) + column.problems(policy: policy)
-        notes += column.notes(policy: policy) + findings.filter { !$0.isIncompatible }.map(\.message)
+        let found = findings.filter(\.isIncompatible).map(\.message) + column.problems(policy: policy)
+        problems += found.firstOnes(of: input, comparedWith: reference)
+        problemCount += found.count
+        notes +=
+          column.notes(policy: policy).firstOnes(of: input, comparedWith: reference)
+          + findings.filter { !$0.isIncompatible }.map(\.message)
       } else {
         mismatches += column.mismatches(input: index)
         notes += findings.map(\.message)
@@ -88,9 +93,7 @@ struct InputAlignment {
     guard problems.isEmpty else {
       throw EmbedFuseError(
         .badData,
-        "the inputs don't fit each other, in \(problems.count) \(problems.count == 1 ? "point" : "points"):\n  "
-          + problems.prefix(1000).joined(separator: "\n  ")
-          + (problems.count > 1000 ? "\n  and \(problems.count - 1000) more" : ""),
+        "the inputs don't fit each other, in \(problemCount.counted("point")):" + problems.problemList,
         remedy: Self.remedy(for: problems, base: base))
     }
     rows = reference.tensors.enumerated().compactMap { place, tensor in
@@ -207,5 +210,15 @@ extension InputAlignment {
           "\(path): the tensor \($0.name.printable) is left out, since \(reference.path.printable) lacks it"
         }
     }
+  }
+}
+
+extension [String] {
+  /// What there is to say of one input: the first 20 points, how many more there are, and what shows them all.
+  fileprivate func firstOnes(of input: ModelSource, comparedWith reference: ModelSource) -> [String] {
+    guard count > 20 else { return self }
+    return prefix(20) + [
+      "\(input.path.printable): \(count - 20) more of these; all: embedfuse diff \(reference.path.printable) \(input.path.printable) --json"
+    ]
   }
 }

@@ -62,8 +62,8 @@ struct ConvertCommand: AsyncParsableCommand {
     } else if !writing.quiet {
       for note in result.notes { Console.error("note: \(note)") }
       Console.error(
-        "\(output.printable): \(result.tensorCount) tensors, \(result.castTensors) of them cast, "
-          + "\(result.fileCount) files, \(Readable.bytes(result.bytesRead)) read, "
+        "\(output.printable): \(result.tensorCount.counted("tensor")), \(result.castTensors) of them cast, "
+          + "\(result.fileCount.counted("file")), \(Readable.bytes(result.bytesRead)) read, "
           + "\(Readable.bytes(result.bytesWritten)) of tensors written in \(Readable.decimal(seconds, places: 2)) s"
       )
     }

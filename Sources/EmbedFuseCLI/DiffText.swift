@@ -16,7 +16,7 @@ struct DiffText {
   func print() {
     for note in comparison.notes { Console.error("note: \(note)") }
     Console.print(
-      "base \(comparison.base.printable): \(FigureText.count(comparison.total.elements)) elements in \(comparison.tensors.count) tensors"
+      "base \(comparison.base.printable): \(FigureText.count(comparison.total.elements)) elements in \(comparison.tensors.count.counted("tensor"))"
     )
     Console.print(models)
     Console.print(

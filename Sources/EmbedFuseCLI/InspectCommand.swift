@@ -25,11 +25,11 @@ struct InspectCommand: AsyncParsableCommand {
     let elements = source.tensors.reduce(0) { $0 + $1.stored.info.shape.elementCount }
     let bytes = source.tensors.reduce(0) { $0 + $1.stored.info.byteCount }
     Console.print(
-      "\(path.printable): \(source.format.rawValue), \(source.tensors.count) tensors, \(elements) elements, \(Readable.bytes(bytes))"
+      "\(path.printable): \(source.format.rawValue), \(source.tensors.count.counted("tensor")), \(elements.counted("element")), \(Readable.bytes(bytes))"
     )
     for type in source.typeSummaries {
       Console.print(
-        "type: \(type.elementType), \(type.tensorCount) tensors, \(type.elementCount) elements, \(Readable.bytes(type.byteCount))"
+        "type: \(type.elementType), \(type.tensorCount.counted("tensor")), \(type.elementCount.counted("element")), \(Readable.bytes(type.byteCount))"
       )
     }
     for file in source.weightFiles {

@@ -216,7 +216,7 @@ enum Summary {
     for note in result.notes { Console.error("note: \(note)") }
     for warning in result.rounding.warnings { Console.error("warning: \(warning)") }
     Console.error(
-      "\(result.path.printable): \(result.fusedTensors) tensors fused, \(result.copiedTensors) carried over, "
+      "\(result.path.printable): \(result.fusedTensors.counted("tensor")) fused, \(result.copiedTensors) carried over, "
         + "\(Readable.bytes(result.bytesRead)) read, \(Readable.bytes(result.bytesWritten)) of tensors written "
         + "in \(Readable.decimal(seconds, places: 2)) s")
     if let rounding = result.rounding.summary { Console.error("  \(rounding)") }

@@ -33,7 +33,7 @@ struct PlanCommand: AsyncParsableCommand {
     Console.print("inputs:")
     for input in description.inputs {
       Console.print(
-        "  \(input.path.printable): \(input.role), \(input.tensorCount) tensors, \(Readable.bytes(input.byteCount))"
+        "  \(input.path.printable): \(input.role), \(input.tensorCount.counted("tensor")), \(Readable.bytes(input.byteCount))"
       )
     }
     for note in description.notes { Console.print("note: \(note)") }

@@ -48,7 +48,7 @@ struct VerifyCommand: AsyncParsableCommand {
       Console.print(report.json.prettyText)
     } else if !quiet {
       Console.print(
-        "\(path.printable): \(report.tensorCount) tensors and \(report.fileCount) files are as the manifest says"
+        "\(path.printable): \(report.tensorCount.counted("tensor")) and \(report.fileCount.counted("file")) are as the manifest says"
           + (report.relativeTo.map { "; stored as differences to \($0.printable)" } ?? "")
           + (report.reran ? "; fusing again from the inputs gives the same" : ""))
     }

@@ -58,7 +58,7 @@ import Testing
     #expect(checkpoint.metadata["x.u64"] == "1099511627776")
     #expect(checkpoint.metadata["x.i8"] == "-3")
     #expect(checkpoint.metadata["x.flag"] == "true")
-    #expect(checkpoint.notes.contains { $0.contains("1 tensors in Q8_0 are read as F32") })
+    #expect(checkpoint.notes.contains { $0.contains("1 tensor in Q8_0 is read as F32") })
   }
 
   /// d·q in binary64, which F32 holds exactly.

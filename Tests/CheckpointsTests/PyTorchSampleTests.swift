@@ -144,7 +144,7 @@ import Testing
       _ = try Self.open("two_state_dicts.pt")
       Issue.record("accepted")
     } catch let error as EmbedFuseError {
-      #expect(error.problem == "holds several state dicts: model (1 tensors), ema (1 tensors)")
+      #expect(error.problem == "holds several state dicts: model (1 tensor), ema (1 tensor)")
       #expect(error.remedy == "choose one with --key model")
     }
     let hex = try Self.hex(try Self.open("two_state_dicts.pt", key: "ema").tensors[0])

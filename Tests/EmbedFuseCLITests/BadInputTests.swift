@@ -88,6 +88,23 @@ import Testing
       "has the tensor classifier.weight")
   }
 
+  /// Of hundreds of tensors the first are named, and what names them all.
+  @Test func veryManyMissingTensors() throws {
+    let extra = (0..<300).map {
+      ("extra.\($0).weight", ElementType.f32, [1] as [UInt], [0, 0, 0, 0] as [UInt8])
+    }
+    let work = try broken { $0 += extra }
+    try fails(
+      work, .badData, saying: "in 300 points", "has the tensor extra.0.weight",
+      "broken: 280 more of these; all: embedfuse diff base broken --json")
+    let arguments = ["merge", "--base", "base", "broken", "--no-sync", "-o", "x"]
+    #expect(try Command.run(arguments, in: work.folder.path).error.split(separator: "\n").count < 30)
+    let kept = try Command.run(arguments + ["--missing", "base"], in: work.folder.path)
+    #expect(kept.code == 0 && kept.error.split(separator: "\n").count < 30, "\(kept.error)")
+    let all = try work.run("diff", "base", "broken", "--json").output
+    #expect((0..<300).allSatisfy { all.contains("\"extra.\($0).weight\"") })
+  }
+
   @Test func anotherVocabulary() throws {
     let work = try broken { _ in }
     let path = work.folder("broken/tokenizer.json")

@@ -25,7 +25,7 @@ import Testing
     #expect(outcome.code == 0 && outcome.output.isEmpty && outcome.error.isEmpty)
     let text = try work.run("inspect", "base.npz").output
     #expect(text.contains("type: BF16, 39 tensors, 5680 elements, 11.1 KiB"))
-    #expect(text.contains("type: I64, 1 tensors, 16 elements, 128 B"))
+    #expect(text.contains("type: I64, 1 tensor, 16 elements, 128 B"))
     #expect(text.contains("weights: base.npz, "))
   }
 

@@ -61,7 +61,7 @@ import Testing
     let form = /\[#*\.*\] \d+ %  [\d.]+ [KMi]*B of [\d.]+ [KMi]*B  [\d.]+ [KMi]*B\/s  \d+ s left/
     #expect(line.wholeMatch(of: form) != nil && line.prefix { $0 != "]" }.count == 25, "\(line)")
     // It is gone once the run is through.
-    #expect(lines.last?.hasPrefix("fused.safetensors: 1 tensors fused") == true, "\(shown)")
+    #expect(lines.last?.hasPrefix("fused.safetensors: 1 tensor fused") == true, "\(shown)")
   }
 
   @Test(arguments: ["--quiet", "--json"]) func noLineIsShownToWhoDoesNotWantIt(option: String) throws {

@@ -53,7 +53,8 @@ public struct Adapter: Sendable {
 
   /// The adapter's own tensors as they are stored, to be looked at.
   var description: ModelSource {
-    let changes = "\(updates.count) weights updated, \(replacements.count) tensors replaced"
+    let changes =
+      "\(updates.count.counted("weight")) updated, \(replacements.count.counted("tensor")) replaced"
     return ModelSource(
       path: path, format: checkpoint.format,
       tensors: checkpoint.tensors.map { ModelSource.Tensor(module: "", stored: $0) },
@@ -86,7 +87,7 @@ public struct Adapter: Sendable {
       throw EmbedFuseError(
         .missingInput,
         "describes an adapter but holds no tensors: neither \(Self.weightNames.joined(separator: " nor "))",
-        path: folder)
+        path: folder, remedy: "download or copy the adapter again, with its tensors")
     }
     checkpoint = try Checkpoint.open(at: file, options: options)
     baseName = configuration.baseName

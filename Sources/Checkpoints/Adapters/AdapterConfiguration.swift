@@ -26,14 +26,14 @@ struct AdapterConfiguration: Sendable {
   ///   right, by its name.
   init(at path: String) throws(EmbedFuseError) {
     guard let config = try JSON.read(path).objectValue else {
-      throw EmbedFuseError(.badData, "is no JSON object", path: path)
+      throw EmbedFuseError(.badData, "is no JSON object", path: path, remedy: Self.saveAgain)
     }
     try Self.refuseOtherKinds(config, path: path)
     guard let rank = config["r"]?.intValue, rank > 0 else {
-      throw EmbedFuseError(.badData, "gives no rank r of at least 1", path: path)
+      throw EmbedFuseError(.badData, "gives no rank r of at least 1", path: path, remedy: Self.saveAgain)
     }
     guard let alpha = config["lora_alpha"]?.doubleValue else {
-      throw EmbedFuseError(.badData, "gives no number lora_alpha", path: path)
+      throw EmbedFuseError(.badData, "gives no number lora_alpha", path: path, remedy: Self.saveAgain)
     }
     self.rank = rank
     self.alpha = alpha
@@ -44,7 +44,8 @@ struct AdapterConfiguration: Sendable {
     rankPatterns = try Self.patterns("rank_pattern", config, path: path)
     alphaPatterns = try Self.patterns("alpha_pattern", config, path: path)
     for (_, value) in rankPatterns where value < 1 || value != value.rounded() {
-      throw EmbedFuseError(.badData, "rank_pattern gives \(value), which is no rank", path: path)
+      throw EmbedFuseError(
+        .badData, "rank_pattern gives \(value), which is no rank", path: path, remedy: Self.saveAgain)
     }
     let unknown = config.members.filter { !Self.known.contains($0.key) && !Self.isOff($0.value) }
     notes = unknown.map {
@@ -65,7 +66,8 @@ struct AdapterConfiguration: Sendable {
     guard let value = config[key], value != .null else { return false }
     guard let flag = value.boolValue else {
       throw EmbedFuseError(
-        .badData, "\(key) is \(value.excerpt), which is neither true nor false", path: path)
+        .badData, "\(key) is \(value.excerpt), which is neither true nor false", path: path,
+        remedy: saveAgain)
     }
     return flag
   }
@@ -76,14 +78,14 @@ struct AdapterConfiguration: Sendable {
   ) throws(EmbedFuseError) -> [(pattern: ModulePattern, value: Double)] {
     guard let value = config[key], value != .null else { return [] }
     guard let members = value.objectValue?.members, members.count <= 10_000 else {
-      throw EmbedFuseError(.badData, "\(key) is no object of patterns", path: path)
+      throw EmbedFuseError(.badData, "\(key) is no object of patterns", path: path, remedy: saveAgain)
     }
     var result: [(pattern: ModulePattern, value: Double)] = []
     for member in members {
       guard let number = member.value.doubleValue, number.magnitude < 1e9 else {
         throw EmbedFuseError(
           .badData, "\(key) gives \(member.value.excerpt) for '\(member.key.printable)', not a number",
-          path: path)
+          path: path, remedy: saveAgain)
       }
       result.append((try ModulePattern(member.key, path: path), number))
     }
@@ -131,6 +133,8 @@ extension AdapterConfiguration {
 
   /// Ways to start training that leave the base as it is. All others move part of it into the adapter.
   private static let plainStarts: Set<String> = ["gaussian", "eva", "orthogonal", "mica"]
+
+  private static let saveAgain = "save the adapter again with peft, or download it again"
 
   private static let mergeFirst =
     "merge it into its base with peft (merge_and_unload), save that, and name the merged model instead"

@@ -44,7 +44,9 @@ struct AdapterParts {
     }
     let names = replacements.map(\.name)
     guard Set(names).count == names.count else {
-      throw EmbedFuseError(.badData, "holds two tensors for one of the base's", path: path)
+      throw EmbedFuseError(
+        .badData, "holds two tensors for one of the base's", path: path,
+        remedy: "save the adapter again with peft, or download it again")
     }
   }
 

@@ -67,7 +67,7 @@ private struct AdapterMerging {
     guard !absent.isEmpty else { return }
     throw EmbedFuseError(
       .badData,
-      "updates \(absent.count) weights that \(base.path.printable) lacks: \(absent.prefix(5).map(\.printable).joined(separator: ", "))\(absent.count > 5 ? ", …" : "")",
+      "updates \(absent.count.counted("weight")) that \(base.path.printable) lacks: \(absent.prefix(5).map(\.printable).joined(separator: ", "))\(absent.count > 5 ? ", …" : "")",
       path: adapter.path,
       remedy: "it belongs to another base\(adapter.baseName.map { ": \($0.printable)" } ?? "")")
   }
@@ -91,7 +91,9 @@ private struct AdapterMerging {
     }
     let type: ElementType = info.elementType == .f64 ? .f64 : .f32
     guard let merged = TensorInfo(name: info.name, elementType: type, shape: info.shape) else {
-      throw EmbedFuseError(.badData, "its size as \(type) overflows", path: weight.path, tensor: info.name)
+      throw EmbedFuseError(
+        .badData, "its size as \(type) overflows", path: weight.path, tensor: info.name,
+        remedy: "the file is damaged: copy or download it again")
     }
     guard info.shape.elementCount > 0 else { return weight }
     let storage = LowRankStorage(
@@ -149,7 +151,9 @@ extension StoredTensor {
   /// The tensor under another name.
   fileprivate func renamed(_ name: String) throws(EmbedFuseError) -> StoredTensor {
     guard let info = TensorInfo(name: name, elementType: info.elementType, shape: info.shape) else {
-      throw EmbedFuseError(.badData, "its size overflows", path: path, tensor: name)
+      throw EmbedFuseError(
+        .badData, "its size overflows", path: path, tensor: name,
+        remedy: "the file is damaged: copy or download it again")
     }
     return StoredTensor(info: info, storage: storage, path: path)
   }

@@ -137,7 +137,9 @@ extension ModulePattern {
 
     private mutating func append(_ step: Step) throws(EmbedFuseError) {
       guard steps.count < Self.stepLimit else {
-        throw EmbedFuseError(.badData, "the pattern '\(text.printable)' is too long", path: path)
+        throw EmbedFuseError(
+          .badData, "the pattern '\(text.printable)' is too long", path: path,
+          remedy: "shorten it, or list the modules one by one")
       }
       steps.append(step)
     }

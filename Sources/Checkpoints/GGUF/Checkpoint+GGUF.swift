@@ -19,7 +19,11 @@ extension Checkpoint {
     }
     var notes: [String] = []
     let quantized = header.entries.count { $0.type == .q8Zero }
-    if quantized > 0 { notes.append("\(path.printable): \(quantized) tensors in Q8_0 are read as F32") }
+    if quantized > 0 {
+      notes.append(
+        "\(path.printable): \(quantized.counted("tensor")) in Q8_0 \(quantized == 1 ? "is" : "are") read as F32"
+      )
+    }
     for line in header.unreadable { notes.append("\(path.printable): tensors that can't be read: \(line)") }
     return Checkpoint(
       path: path, format: .gguf, tensors: tensors,

@@ -49,7 +49,8 @@ struct GGUFLayout {
     var problems: [String] = []
     for info in tensors {
       guard names.insert(info.name).inserted else {
-        throw EmbedFuseError(.badData, "stands in the output twice", tensor: info.name)
+        throw EmbedFuseError(
+          .badData, "stands in the output twice", tensor: info.name, remedy: EmbedFuseError.repeatedName)
       }
       if info.shape.rank > 4 {
         problems.append("\(info.name.printable) has \(info.shape.rank) dimensions")

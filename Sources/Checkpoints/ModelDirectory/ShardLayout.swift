@@ -57,7 +57,8 @@ public struct ShardLayout: Sendable {
         for place in run {
           let tensor = placements[place].info.name
           guard weightMap.updateValue(.string(name), forKey: tensor) == nil else {
-            throw EmbedFuseError(.badData, "stands in the output twice", tensor: tensor)
+            throw EmbedFuseError(
+              .badData, "stands in the output twice", tensor: tensor, remedy: EmbedFuseError.repeatedName)
           }
         }
         shards.append(

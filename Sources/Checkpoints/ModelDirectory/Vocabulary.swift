@@ -65,7 +65,7 @@ extension Comparison {
         "\(vocabulary.numbers[example].map { String($0) } ?? "none") of \(vocabulary.numbers.count)"
       }
       report(
-        "the vocabulary (\(different.count) tokens differ): the number of '\(example)'",
+        "the vocabulary (\(different.count.counted("token")) \(different.count == 1 ? "differs" : "differ")): the number of '\(example)'",
         number(in: ours), number(in: theirs))
     } else if !ours.merges.isEmpty, !theirs.merges.isEmpty, ours.merges != theirs.merges {
       report(

@@ -53,7 +53,8 @@ public final class NumPyArchiveWriter: CheckpointWriter {
     var problems: [String] = []
     for info in tensors {
       guard names.insert(ExactString(info.name)).inserted else {
-        throw EmbedFuseError(.badData, "stands in the output twice", tensor: info.name)
+        throw EmbedFuseError(
+          .badData, "stands in the output twice", tensor: info.name, remedy: EmbedFuseError.repeatedName)
       }
       if NumPyType.description(of: info.elementType) == nil {
         problems.append("\(info.name.printable) is of type \(info.elementType)")

@@ -53,7 +53,7 @@ extension StateDict {
   /// The state dicts that `find` chooses from, by their keys, with the number of their tensors; for a user who has to
   /// name one.
   private static func listing(_ candidates: [Candidate]) -> String {
-    let lines = candidates.prefix(20).map { "\($0.name.printable) (\($0.tensors) tensors)" }
+    let lines = candidates.prefix(20).map { "\($0.name.printable) (\($0.tensors.counted("tensor")))" }
     return lines.joined(separator: ", ") + (candidates.count > 20 ? " and more" : "")
   }
 

@@ -97,7 +97,8 @@ struct SafetensorsLayout {
       let info = tensors[index]
       guard names.insert(ExactString(info.name)).inserted else {
         throw EmbedFuseError(
-          .badData, "stands in the output twice, or has the reserved name __metadata__", tensor: info.name)
+          .badData, "stands in the output twice, or has the reserved name __metadata__", tensor: info.name,
+          remedy: EmbedFuseError.repeatedName)
       }
       starts[index] = position
       if text.count > 1 { text.append(UInt8(ascii: ",")) }
