@@ -26,6 +26,7 @@ typedef float floats __attribute__((vector_size(4 * CK_LANES)));
 typedef uint32_t words __attribute__((vector_size(4 * CK_LANES)));
 typedef uint16_t halves __attribute__((vector_size(2 * CK_LANES)));
 typedef int16_t signed_halves __attribute__((vector_size(2 * CK_LANES)));
+typedef int32_t signed_words __attribute__((vector_size(4 * CK_LANES)));
 typedef int8_t flags __attribute__((vector_size(CK_LANES)));
 #define LOAD(p) ({ vector v_; memcpy(&v_, (p), sizeof v_); v_; })
 #define STORE(v, p) do { const vector v_ = (v); memcpy((p), &v_, sizeof v_); } while (0)

@@ -7,8 +7,9 @@ public let laneCount = Int(CK_LANES)
 /// order: ((0+4)+(2+6))+((1+5)+(3+7)).
 public func reduceLanes(_ lanes: Span<Double>) -> [Double] {
   precondition(lanes.count % laneCount == 0)
-  return stride(from: 0, to: lanes.count, by: laneCount).map { s in
-    ((lanes[s] + lanes[s + 4]) + (lanes[s + 2] + lanes[s + 6]))
+  return (0..<lanes.count / laneCount).map { sum in
+    let s = sum * laneCount
+    return ((lanes[s] + lanes[s + 4]) + (lanes[s + 2] + lanes[s + 6]))
       + ((lanes[s + 1] + lanes[s + 5]) + (lanes[s + 3] + lanes[s + 7]))
   }
 }
