@@ -20,7 +20,11 @@ extension FusionEngine {
   }
 
   /// Fuses or copies the tensors of a group into the writers.
-  func fuseTogether(_ tensors: [Int], into writers: [any CheckpointWriter]) async throws -> [[Finding]] {
+  ///
+  /// - Parameter whenTaken: called once workers have taken up all that there is to do.
+  func fuseTogether(
+    _ tensors: [Int], into writers: [any CheckpointWriter], whenTaken: @escaping @Sendable () -> Void
+  ) async throws -> [[Finding]] {
     // Writers of different kinds ask for runs of different lengths; one of several takes the longest in pieces.
     let runs = tensors.flatMap { tensor in
       let lengths = writers.map { $0.runLength(of: tensor) }
@@ -43,7 +47,7 @@ extension FusionEngine {
       gathered: { state in
         engine.shelf.put(state.worker)
         return state.findings
-      })
+      }, whenTaken: whenTaken)
     return summarize(gathered.flatMap { $0 }, of: tensors)
   }
 

@@ -34,7 +34,7 @@ struct FusionEngine: Sendable {
   let pool: WorkerPool
   /// Where to count the bytes read.
   let progress: FusionProgress
-  /// The bytes that searches for ranks may take.
+  /// The bytes that searches for ranks may take in each of the groups that are under way.
   let selectionBytes: Int
   /// The buffers of workers between passes.
   let shelf = WorkerShelf()
@@ -43,7 +43,7 @@ struct FusionEngine: Sendable {
     self.variants = variants
     self.pool = pool
     self.progress = progress
-    selectionBytes = max(8 << 20, memory / 4)
+    selectionBytes = max(8 << 20, memory / 4) / Self.groupsAtOnce
   }
 
   /// The number of tensors.
@@ -133,16 +133,45 @@ extension FusionEngine {
   /// Fuses or copies some of the tensors, once the stages over the model have been run.
   ///
   /// - Returns: for each variant what was found out about each of these tensors.
-  mutating func fuse(_ tensors: [Int], into writers: [any CheckpointWriter]) async throws -> [[Finding]] {
-    var findings: [[Finding]] = variants.map { _ in [] }
-    for group in groups(of: tensors) {
-      try await runStages(of: group)
-      for (variant, found) in try await fuseTogether(group, into: writers).enumerated() {
-        findings[variant] += found
+  func fuse(_ tensors: [Int], into writers: [any CheckpointWriter]) async throws -> [[Finding]] {
+    let groups = groups(of: tensors)
+    let engine = self
+    let order = GroupOrder()
+    let atOnce = overlaps(tensors) ? Self.groupsAtOnce : 1
+    let found = try await withThrowingTaskGroup(of: (Int, [[Finding]]).self) { tasks in
+      var found: [(Int, [[Finding]])] = []
+      for (number, group) in groups.enumerated() {
+        if number >= atOnce, let next = try await tasks.next() { found.append(next) }
+        tasks.addTask {
+          do {
+            // A copy, which is given up with all that is known of the group.
+            var engine = engine
+            try await engine.runStages(of: group)
+            try await order.waitForTurn(of: number)
+            return (number, try await engine.fuseTogether(group, into: writers) { order.passOn() })
+          } catch {
+            order.fail(with: error)
+            throw error
+          }
+        }
       }
-      forget(group)
+      for try await next in tasks { found.append(next) }
+      return found.sorted { $0.0 < $1.0 }.map(\.1)
     }
-    return findings
+    return variants.indices.map { variant in found.flatMap { $0[variant] } }
+  }
+
+  /// True if the groups of some tensors may be taken through their stages at the same time, since little is known of each
+  /// tensor: no table.
+  private func overlaps(_ tensors: [Int]) -> Bool {
+    tensors.allSatisfy { tensor in
+      variants.indices.allSatisfy { variant in
+        stages(of: variant, for: tensor).allSatisfy { stage in
+          stage.scope == .tensor || stage.scope == .model
+            || isTakenAlong(stage, variant: variant, tensor: tensor)
+        }
+      }
+    }
   }
 
   /// The magnitudes of every tensor, without fusing: for a report.
@@ -197,6 +226,13 @@ extension FusionEngine {
     }
   }
 
+  /// The groups that are under way at a time: while the last blocks of one are worked on, and what was found in them is put
+  /// together, other workers are at the next.
+  private static let groupsAtOnce = 2
+
+  /// The most bytes of inputs in a group of several tensors.
+  private static let groupBytes = 256 << 20
+
   /// The most tensors in a group.
   private static let groupLimit = 16_384
 
@@ -221,7 +257,7 @@ extension FusionEngine {
         }
       }
       let size = hasStages ? self.bytes(of: tensor) : 0
-      let isFull = bytes > 0 && (bytes + size > 256 << 20 || selection + needed > selectionBytes)
+      let isFull = bytes > 0 && (bytes + size > Self.groupBytes || selection + needed > selectionBytes)
       // What is found out about blocks is put together at the end of a group.
       if isFull || groups[groups.count - 1].count >= Self.groupLimit {
         groups.append([])

@@ -10,6 +10,14 @@ struct WorkerPool: Sendable {
 
   /// The number of workers.
   let width: Int
+  /// What lets no more of them run at a time, where several lists of jobs are run at once.
+  private let slots: WorkerSlots
+
+  /// A pool of so many workers.
+  init(width: Int) {
+    self.width = width
+    slots = WorkerSlots(max(1, width))
+  }
 
   /// How many workers fit into the memory that is allowed, beside what they share; at most as many as are wanted.
   ///
@@ -32,21 +40,26 @@ struct WorkerPool: Sendable {
 
   /// Runs `job` for every index below `count`, and returns what each worker has gathered.
   ///
+  /// - Parameter whenTaken: called once all jobs have been taken up.
   /// - Throws: the error of a job, after the other workers have stopped; `CancellationError` if the task
   ///   was cancelled.
   func run<Worker, Gathered: Sendable>(
     _ count: Int, worker: @escaping @Sendable () -> Worker,
     job: @escaping @Sendable (Int, inout Worker) throws -> Void,
-    gathered: @escaping @Sendable (Worker) -> Gathered
+    gathered: @escaping @Sendable (Worker) -> Gathered, whenTaken: @escaping @Sendable () -> Void = {}
   ) async throws -> [Gathered] {
     let next = Counter()
+    let slots = slots
     return try await withThrowingTaskGroup(of: Gathered.self) { group in
       for _ in 0..<max(1, min(width, count)) {
         group.addTask {
+          await slots.take()
+          defer { slots.give() }
           var worker = worker()
           while true {
             try Task.checkCancellation()
             let index = next.take()
+            if index == count { whenTaken() }
             guard index < count else { return gathered(worker) }
             try job(index, &worker)
           }
