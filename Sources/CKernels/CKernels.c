@@ -155,7 +155,7 @@ typedef struct {
   void (*count_rounding)(ck_type, const double *, const uint8_t *, const double *, const uint8_t *, size_t, uint64_t *);
   void (*mean)(const double *, size_t, const double *, size_t, double, int, double *, size_t);
   void (*deltas)(const double *, size_t, const double *, size_t, double, int, double *, size_t);
-  void (*delta_sums)(const double *, size_t, size_t, double *, size_t);
+  void (*delta_sums)(ck_sums, const double *, size_t, size_t, double *, size_t);
   void (*norms)(const double *, size_t, size_t, const double *, size_t, double *, size_t);
   void (*element_weights)(const double *, size_t, size_t, const double *, const double *, double, double *, size_t);
   void (*element_combine)(const double *, size_t, size_t, const double *, double, double *, double *, size_t);
@@ -179,7 +179,7 @@ typedef struct {
   void (*divergence)(const double *, const double *, double *, size_t);
   void (*fma_mean)(const double *, size_t, const double *, size_t, double, double *, size_t);
   int (*combine)(const ck_combination *, const ck_source *, size_t, size_t, double *, ck_type, void *, size_t, uint64_t *);
-  int (*stored_delta_sums)(const ck_source *, size_t, size_t, double *, size_t);
+  int (*stored_delta_sums)(ck_sums, const ck_source *, size_t, size_t, double *, size_t);
   int (*stored_collect)(const ck_source *, size_t, ck_keys, size_t, uint64_t, ck_range *, size_t, size_t);
   int (*stored_vote)(const ck_consensus *, const ck_source *, size_t, size_t, uint64_t, ck_type, void *, size_t,
                      uint64_t *);
@@ -286,8 +286,8 @@ void ck_deltas(const double *x, size_t stride, const double *w, size_t count, do
   current()->deltas(x, stride, w, count, scale, whole, target, n);
 }
 
-void ck_delta_sums(const double *x, size_t stride, size_t count, double *lanes, size_t n) {
-  current()->delta_sums(x, stride, count, lanes, n);
+void ck_delta_sums(ck_sums sums, const double *x, size_t stride, size_t count, double *lanes, size_t n) {
+  current()->delta_sums(sums, x, stride, count, lanes, n);
 }
 
 void ck_weighted_norms(const double *x, size_t stride, size_t count, const double *w, double *lanes, size_t n) {
@@ -403,8 +403,8 @@ int ck_combine(const ck_combination *way, const ck_source *x, size_t count, size
   return current()->combine(way, x, count, first, lanes, type, target, n, counts);
 }
 
-int ck_stored_delta_sums(const ck_source *x, size_t count, size_t first, double *lanes, size_t n) {
-  return current()->stored_delta_sums(x, count, first, lanes, n);
+int ck_stored_delta_sums(ck_sums sums, const ck_source *x, size_t count, size_t first, double *lanes, size_t n) {
+  return current()->stored_delta_sums(sums, x, count, first, lanes, n);
 }
 
 static int width_index(size_t width) { return width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3; }

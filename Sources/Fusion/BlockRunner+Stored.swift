@@ -13,7 +13,7 @@ extension BlockRunner {
     let stages = method.stages(for: block.tensor)
     let rowStages =
       block.tensor.grid.splitsRows ? [] : TileBuffers.rowStages(stages, before: stages.count)
-    guard rowStages.allSatisfy({ $0.stage.isDeltaSums }) else { return false }
+    guard rowStages.allSatisfy({ $0.stage.deltaSumKinds != nil }) else { return false }
     let policy = policy
     return StoredElements.with(
       bytes, types: block.inputs.map(\.elementType), count: block.range.count
@@ -32,7 +32,7 @@ extension BlockRunner {
         for (place, (index, stage)) in rowStages.enumerated() {
           var span = rowLanes[place].mutableSpan
           for lane in span.indices { span[lane] = 0 }
-          found = elements.addDeltaSums(piece, to: &span) || found
+          found = elements.addDeltaSums(piece, stage.deltaSumKinds!, to: &span) || found
           known[index] = method.conclude(
             stage: index, results: stage.reduce(rowLanes[place]), in: block.tensor, known: known)
         }
@@ -53,20 +53,20 @@ extension BlockRunner {
 
   /// The sums over the deltas of a block from its stored elements; nil if something wants tiles.
   func storedDeltaSums(_ stage: Stage, over block: FusionBlock, bytes: [[UInt8]]) -> [Double]? {
-    guard stage.isDeltaSums else { return nil }
+    guard let kinds = stage.deltaSumKinds else { return nil }
     let policy = policy
     return StoredElements.with(
       bytes, types: block.inputs.map(\.elementType), count: block.range.count
     ) { elements in
       var lanes = stage.emptyLanes
       var span = lanes.mutableSpan
-      let found = elements.addDeltaSums(0..<block.range.count, to: &span)
+      let found = elements.addDeltaSums(0..<block.range.count, kinds, to: &span)
       return found && policy != .allow ? nil : stage.reduce(lanes)
     } ?? nil
   }
 }
 
 extension Stage {
-  /// True if the runner takes the sums by itself.
-  var isDeltaSums: Bool { if case .deltaSums = measure { true } else { false } }
+  /// The sums that the runner takes by itself; nil if the method does.
+  var deltaSumKinds: DeltaSumKinds? { if case .deltaSums(_, let kinds) = measure { kinds } else { nil } }
 }

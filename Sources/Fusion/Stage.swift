@@ -21,8 +21,9 @@ public struct Stage: Sendable, Hashable {
   public enum Measure: Sendable, Hashable {
     /// So many binary64 sums.
     case sums(Int)
-    /// |δ_k| and δ_k² of each of so many models in turn, and last θ₀²: sums that the runner takes itself.
-    case deltaSums(models: Int)
+    /// |δ_k| and δ_k² of each of so many models in turn, and last θ₀², or 0 for those that aren't wanted: sums that
+    /// the runner takes itself.
+    case deltaSums(models: Int, of: DeltaSumKinds = .all)
     /// So many greatest values.
     case maxima(Int)
     /// So many binary64 sums, then so many greatest values.
@@ -68,7 +69,7 @@ public struct Stage: Sendable, Hashable {
     switch measure {
     case .sums(let count), .maxima(let count): count
     case .sumsAndMaxima(let sums, let maxima): sums + maxima
-    case .deltaSums(let models): 2 * models + 1
+    case .deltaSums(let models, _): 2 * models + 1
     case .ranks: 0
     }
   }

@@ -86,8 +86,8 @@ struct TileBuffers {
   ) {
     let wide = wide
     var span = lanes.mutableSpan
-    if case .deltaSums = method.stages(for: tensor)[stage].measure {
-      return addDeltaSums(of: wide.span, tile.layout, to: &span)
+    if case .deltaSums(_, let kinds) = method.stages(for: tensor)[stage].measure {
+      return addDeltaSums(of: wide.span, tile.layout, kinds, to: &span)
     }
     method.accumulate(
       stage: stage, tile, of: wide.span, known: known, in: tensor, to: &span, scratch: &scratch)

@@ -71,15 +71,17 @@ import TensorCore
     }
   }
 
-  /// Adds |δ_k|, δ_k² of every model in turn, and last θ₀², to sums in lanes, as `addDeltaSums` does.
+  /// Adds |δ_k|, δ_k² of every model in turn, and last θ₀², or some of these, to sums in lanes, as `addDeltaSums` does.
   ///
   /// - Returns: true if a value of an input is NaN or infinite.
-  public func addDeltaSums(_ elements: Range<Int>, to lanes: inout MutableSpan<Double>) -> Bool {
+  public func addDeltaSums(
+    _ elements: Range<Int>, _ sums: DeltaSumKinds = .all, to lanes: inout MutableSpan<Double>
+  ) -> Bool {
     precondition(elements.lowerBound >= 0 && elements.upperBound <= count)
     unsafe precondition(lanes.count == (2 * sources.count - 1) * laneCount)
     return unsafe lanes.withUnsafeMutableBufferPointer { lanes in
       unsafe ck_stored_delta_sums(
-        sources, sources.count, elements.lowerBound, lanes.baseAddress, elements.count) != 0
+        sums.kernelSums, sources, sources.count, elements.lowerBound, lanes.baseAddress, elements.count) != 0
     }
   }
 }

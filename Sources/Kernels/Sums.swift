@@ -14,18 +14,33 @@ public func reduceLanes(_ lanes: Span<Double>) -> [Double] {
   }
 }
 
-/// Adds |δ_k|, δ_k² of every model in turn, and last θ₀², to the sums in `lanes`.
+/// Which sums over deltas are taken.
+public enum DeltaSumKinds: Sendable, Hashable {
+  /// |δ_k|, δ_k² and θ₀².
+  case all
+  /// |δ_k| alone; the others stay as they are.
+  case sizes
+
+  var kernelSums: ck_sums { self == .all ? CK_ALL_SUMS : CK_SIZE_SUMS }
+}
+
+/// Adds |δ_k|, δ_k² of every model in turn, and last θ₀², or some of these, to the sums in `lanes`.
 ///
 /// - Parameters:
 ///   - values: the base's values and the models', laid out as `layout` says.
+///   - sums: which.
 ///   - lanes: 2·K + 1 sums of `laneCount` lanes.
-public func addDeltaSums(of values: Span<Double>, _ layout: TileLayout, to lanes: inout MutableSpan<Double>) {
+public func addDeltaSums(
+  of values: Span<Double>, _ layout: TileLayout, _ sums: DeltaSumKinds = .all,
+  to lanes: inout MutableSpan<Double>
+) {
   layout.check(values)
   precondition(lanes.count == (2 * layout.inputCount - 1) * laneCount)
   unsafe values.withUnsafeBufferPointer { x in
     unsafe lanes.withUnsafeMutableBufferPointer { lanes in
       unsafe ck_delta_sums(
-        x.baseAddress! + layout.elements.lowerBound, layout.stride, layout.inputCount, lanes.baseAddress!,
+        sums.kernelSums, x.baseAddress! + layout.elements.lowerBound, layout.stride, layout.inputCount,
+        lanes.baseAddress!,
         layout.elements.count)
     }
   }

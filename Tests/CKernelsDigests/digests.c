@@ -148,7 +148,7 @@ static void combinations(const double *w, const double *ones) {
   report_target("deltas, mean", 1);
   ck_deltas(x, STRIDE, w, ROWS, 0.7, 0, target, COUNT);
   report_target("deltas, scaled", 1);
-  ck_delta_sums(x, STRIDE, ROWS, lanes, COUNT);
+  ck_delta_sums(CK_ALL_SUMS, x, STRIDE, ROWS, lanes, COUNT);
   report_lanes("delta sums", 2 * ROWS - 1);
   ck_weighted_norms(x, STRIDE, ROWS, w, lanes, COUNT);
   report_lanes("weighted norms", ROWS);
@@ -187,7 +187,7 @@ static void stored_elements(const double *w, const double *ones) {
         add(counts, sizeof counts);
         memset(lanes, 0, sizeof lanes);
       }
-    ck_stored_delta_sums(sources, ROWS, 0, lanes, COUNT);
+    ck_stored_delta_sums(CK_ALL_SUMS, sources, ROWS, 0, lanes, COUNT);
     add_values(lanes, (2 * ROWS - 1) * CK_LANES);
     char name[64];
     snprintf(name, sizeof name, "stored %s", types[t].name);

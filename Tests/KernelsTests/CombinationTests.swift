@@ -130,6 +130,14 @@ import Testing
           var span = lanes.mutableSpan
           addDeltaSums(of: values.span, layout, to: &span)
           #expect(lanes == sums)
+          // The sizes alone, every second sum.
+          var sizeLanes = [Double](repeating: 0.25, count: sums.count)
+          var sizeSpan = sizeLanes.mutableSpan
+          addDeltaSums(of: values.span, layout, .sizes, to: &sizeSpan)
+          let expected = sums.indices.map { place in
+            place / laneCount % 2 == 0 && place < 2 * models * laneCount ? sums[place] : 0.25
+          }
+          #expect(sizeLanes == expected)
           var normLanes = [Double](repeating: 0.25, count: norms.count)
           var normSpan = normLanes.mutableSpan
           addWeightedNorms(of: values.span, layout, weights: weights, to: &normSpan)

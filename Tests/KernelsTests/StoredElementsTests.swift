@@ -173,15 +173,17 @@ import Testing
           bytes.span.extracting(type.bitWidth / 8..<bytes.count), as: type, into: &span, at: j * length)
       }
       await onEveryInstructionSet { _ in
-        var expected = [Double](repeating: 0.5, count: 7 * laneCount)
-        var expectedSpan = expected.mutableSpan
-        addDeltaSums(of: wide.span, layout, to: &expectedSpan)
-        var lanes = [Double](repeating: 0.5, count: 7 * laneCount)
-        var span = lanes.mutableSpan
-        let found = StoredElements.with(inputs, types: types, count: length + 1) {
-          $0.addDeltaSums(1..<1 + length, to: &span)
+        for kinds in [DeltaSumKinds.all, .sizes] {
+          var expected = [Double](repeating: 0.5, count: 7 * laneCount)
+          var expectedSpan = expected.mutableSpan
+          addDeltaSums(of: wide.span, layout, kinds, to: &expectedSpan)
+          var lanes = [Double](repeating: 0.5, count: 7 * laneCount)
+          var span = lanes.mutableSpan
+          let found = StoredElements.with(inputs, types: types, count: length + 1) {
+            $0.addDeltaSums(1..<1 + length, kinds, to: &span)
+          }
+          #expect(found == false && lanes == expected, "\(kinds)")
         }
-        #expect(found == false && lanes == expected)
       }
     }
   }
@@ -203,6 +205,8 @@ import Testing
         ] {
           var lanes = [Double](repeating: 0, count: 3 * laneCount)
           var laneSpan = lanes.mutableSpan
+          var sizes = [Double](repeating: 0, count: 3 * laneCount)
+          var sizeSpan = sizes.mutableSpan
           var sums = [Double](repeating: 0, count: laneCount)
           var sumSpan = sums.mutableSpan
           var target = [UInt8](repeating: 0, count: bytes.count)
@@ -213,10 +217,10 @@ import Testing
               $0.combine(
                 0..<300, by: combination, lanes: &sumSpan, hasBase: false, as: type, into: &targetSpan, at: 0,
                 counts: &counts),
-              $0.addDeltaSums(0..<300, to: &laneSpan),
+              $0.addDeltaSums(0..<300, to: &laneSpan), $0.addDeltaSums(0..<300, .sizes, to: &sizeSpan),
             ]
           }
-          #expect(found == [true, true], "\(combination)")
+          #expect(found == [true, true, true], "\(combination)")
         }
         // In the base alone, where all models are equal, no result shows it.
         let inBase = StoredElements.with([bytes, plain, plain], types: [type, type, type], count: 300) {

@@ -35,7 +35,7 @@ extension Kernel {
   /// Sums over a base and four fine-tunes.
   static var sums: [Kernel] {
     [
-      Kernel("delta sums of 4", rows: 5) { x, _ in ck_delta_sums(x, tile, 5, lanes, tile) },
+      Kernel("delta sums of 4", rows: 5) { x, _ in ck_delta_sums(CK_ALL_SUMS, x, tile, 5, lanes, tile) },
       Kernel("weighted norms of 4", rows: 5) { x, _ in ck_weighted_norms(x, tile, 5, weights, lanes, tile) },
       Kernel("magnitudes", rows: 1) { x, _ in ck_magnitudes(x, lanes, tile) },
       Kernel("variances of 4", rows: 5, outputs: 1) { x, target in ck_variances(x, tile, 4, target, tile) },

@@ -9,7 +9,10 @@ extension Kernel {
         combination("deltas of 4, \(name)", CK_DELTAS, type, width, inputs: 5),
         combination("element weights of 4, \(name)", CK_ELEMENTS, type, width, inputs: 5),
         stored("delta sums of 4, \(name)", type, width, inputs: 5, output: 0) { sources, _ in
-          _ = ck_stored_delta_sums(sources, 5, 0, lanes, tile)
+          _ = ck_stored_delta_sums(CK_ALL_SUMS, sources, 5, 0, lanes, tile)
+        },
+        stored("delta sizes of 4, \(name)", type, width, inputs: 5, output: 0) { sources, _ in
+          _ = ck_stored_delta_sums(CK_SIZE_SUMS, sources, 5, 0, lanes, tile)
         },
       ]
     }

@@ -53,9 +53,12 @@ void ck_mean(const double *x, size_t stride, const double *c, size_t count, doub
 void ck_deltas(const double *x, size_t stride, const double *w, size_t count, double scale, int whole, double *target,
                size_t n);
 
+/// Which sums over deltas are taken: all, or those of the sizes |d_k| alone.
+typedef enum { CK_ALL_SUMS, CK_SIZE_SUMS } ck_sums;
+
 /// Adds, for each model k in 1..<count, |d_k| to sum 2(k-1) and d_k^2 to sum 2(k-1)+1, and x[0]^2 to sum
-/// 2(count-1).
-void ck_delta_sums(const double *x, size_t stride, size_t count, double *lanes, size_t n);
+/// 2(count-1); those that aren't wanted stay as they are.
+void ck_delta_sums(ck_sums sums, const double *x, size_t stride, size_t count, double *lanes, size_t n);
 
 /// Adds, for constant weights w[k-1], (w_k d_k)^2 to sum k-1 and (sum_k w_k d_k)^2 to sum count-1.
 void ck_weighted_norms(const double *x, size_t stride, size_t count, const double *w, double *lanes, size_t n);
@@ -194,7 +197,7 @@ int ck_combine(const ck_combination *way, const ck_source *x, size_t count, size
                void *target, size_t n, uint64_t *counts);
 
 /// ck_delta_sums of n stored elements from `first` on. Returns 1 if any is NaN or infinite, else 0.
-int ck_stored_delta_sums(const ck_source *x, size_t count, size_t first, double *lanes, size_t n);
+int ck_stored_delta_sums(ck_sums sums, const ck_source *x, size_t count, size_t first, double *lanes, size_t n);
 
 /// The number that a sort would bring to v[rank], rank < n. Those before this place are then at most as large, those behind
 /// it at least.

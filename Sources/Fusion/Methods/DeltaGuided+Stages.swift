@@ -27,14 +27,18 @@ extension DeltaGuided {
       switch purpose {
       case .tensorMagnitudes:
         Stage(
-          over: isModelWide || lambda == .auto ? .model : .tensor, .deltaSums(models: tensor.modelCount))
-      case .rowMagnitudes: Stage(over: .row, .deltaSums(models: tensor.modelCount))
+          over: isModelWide || lambda == .auto ? .model : .tensor,
+          .deltaSums(models: tensor.modelCount, of: balance == .none ? magnitudeSums : .all))
+      case .rowMagnitudes: Stage(over: .row, .deltaSums(models: tensor.modelCount, of: magnitudeSums))
       case .norms:
         Stage(
           over: lambda == .auto ? .model : lambda == .autoRow ? .row : .tensor, .sums(tensor.modelCount + 1))
       }
     }
   }
+
+  /// The sums that magnitudes are made of.
+  private var magnitudeSums: DeltaSumKinds { magnitude == .meanAbs ? .sizes : .all }
 
   /// The place of the stage with this purpose.
   func stage(_ purpose: Purpose) -> Int? { purposes.firstIndex(of: purpose) }
