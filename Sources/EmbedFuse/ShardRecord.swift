@@ -19,6 +19,20 @@ struct ShardRecord: Sendable {
   /// The record as it is kept.
   var json: JSON { ["path": .string(path), "tensors": .array(findings.map(\.json))] }
 
+  /// The text of `json`, made tensor by tensor: values of JSON for very many would take several times what the text does.
+  var compactBytes: [UInt8] {
+    var text = Array("{\"path\":".utf8)
+    text.reserveCapacity(1000 * (findings.count + 1))
+    JSON.string(path).writeCompactly(to: &text)
+    text += ",\"tensors\":[".utf8
+    for (place, finding) in findings.enumerated() {
+      if place > 0 { text.append(UInt8(ascii: ",")) }
+      finding.json.writeCompactly(to: &text)
+    }
+    text += "]}".utf8
+    return text
+  }
+
   /// Reads what `json` gives; nil for anything else.
   init?(_ json: JSON) {
     guard let path = json["path"]?.stringValue, let entries = json["tensors"]?.arrayValue else { return nil }

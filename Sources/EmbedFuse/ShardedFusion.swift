@@ -46,7 +46,7 @@ struct ShardedFusion: Sendable {
       try output.finish(shard: shard)
       let record = ShardRecord(path: layout.shards[shard].path, findings: findings)
       try OutputFile.write(
-        record.json.compactBytes, to: Self.recordPath(shard, in: publication.recordsPath))
+        record.compactBytes, to: Self.recordPath(shard, in: publication.recordsPath))
       finished[shard] = record
     }
     return finished

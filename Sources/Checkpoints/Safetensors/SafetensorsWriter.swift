@@ -16,7 +16,9 @@ public final class SafetensorsWriter: CheckpointWriter {
   public let tensors: [TensorInfo]
 
   private let file: OutputFile
-  private let header: SafetensorsLayout
+  /// The byte at which each tensor starts.
+  private let offsets: [Int]
+  private let headerByteCount: Int
   private let remaining: Atomic<Int>
 
   /// Creates the file.
@@ -36,9 +38,9 @@ public final class SafetensorsWriter: CheckpointWriter {
     let header = try SafetensorsLayout(tensors: tensors, metadata: metadata)
     file = try OutputFile(creating: path, byteCount: header.byteCount, isFlushed: isFlushed)
     remaining = Atomic(tensors.reduce(0) { $0 + $1.byteCount })
-    let bytes = header.bytes
-    try file.write(bytes.span, at: 0)
-    self.header = header
+    offsets = header.offsets
+    headerByteCount = header.bytes.count
+    try file.write(header.bytes.span, at: 0)
   }
 
   /// Writes a run where it belongs.
@@ -47,14 +49,14 @@ public final class SafetensorsWriter: CheckpointWriter {
     precondition(
       start + bytes.count == tensors[tensor].elementType.byteCount(ofElements: range.upperBound),
       "the bytes of a run are those of its elements")
-    try file.write(bytes, at: header.offsets[tensor] + start)
+    try file.write(bytes, at: offsets[tensor] + start)
     remaining.subtract(bytes.count, ordering: .relaxed)
   }
 
   /// Replaces metadata by other values of the same length.
   public func setMetadata(_ metadata: [(key: String, value: String)]) throws(EmbedFuseError) {
     let replaced = try SafetensorsLayout(tensors: tensors, metadata: metadata)
-    precondition(replaced.bytes.count == header.bytes.count, "metadata must keep its length")
+    precondition(replaced.bytes.count == headerByteCount, "metadata must keep its length")
     try file.write(replaced.bytes.span, at: 0)
   }
 
@@ -77,18 +79,25 @@ struct SafetensorsLayout {
   /// The file's size.
   let byteCount: Int
 
+  private static let lengthByteCount = 8
+
   init(tensors: [TensorInfo], metadata: [(key: String, value: String)]) throws(EmbedFuseError) {
     let order = tensors.indices.sorted { first, second in
       let ranks = (tensors[first].elementType.rawValue, tensors[second].elementType.rawValue)
       return ranks.0 == ranks.1 ? first < second : ranks.0 > ranks.1
     }
-    var text: [UInt8] = [UInt8(ascii: "{")]
-    text.reserveCapacity(tensors.reduce(0) { $0 + $1.name.utf8.count + 80 })
+    // Room for all, so that a manifest of very many tensors isn't copied again and again; what isn't used costs nothing.
+    let metadataByteCount = metadata.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
+    var text: [UInt8] = []
+    text.reserveCapacity(tensors.reduce(2 * metadataByteCount + 100) { $0 + $1.name.utf8.count + 120 })
+    // The header's length, which isn't known yet.
+    text += Array(repeating: 0, count: Self.lengthByteCount)
+    text.append(UInt8(ascii: "{"))
     if !metadata.isEmpty {
       var strings = JSON.Object()
       for (key, value) in metadata { strings[key] = .string(value) }
       text += "\"__metadata__\":".utf8
-      text += JSON.object(strings).compactBytes
+      JSON.object(strings).writeCompactly(to: &text)
     }
     var names: Set<ExactString> = [ExactString("__metadata__")]
     var position = 0
@@ -101,20 +110,22 @@ struct SafetensorsLayout {
           remedy: EmbedFuseError.repeatedName)
       }
       starts[index] = position
-      if text.count > 1 { text.append(UInt8(ascii: ",")) }
+      if text.last != UInt8(ascii: "{") { text.append(UInt8(ascii: ",")) }
       Self.write(info, at: position, to: &text)
       position += info.byteCount
     }
     text.append(UInt8(ascii: "}"))
     text += Array(repeating: 0x20, count: (8 - text.count % 8) % 8)
-    guard text.count <= SafetensorsHeader.lengthLimit else {
+    let length = text.count - Self.lengthByteCount
+    guard length <= SafetensorsHeader.lengthLimit else {
       throw EmbedFuseError(
         .badData,
-        "the header takes \(text.count) bytes, but safetensors allows \(SafetensorsHeader.lengthLimit)",
+        "the header takes \(length) bytes, but safetensors allows \(SafetensorsHeader.lengthLimit)",
         remedy: "write shards (--max-shard-size) or .h5 instead")
     }
-    bytes = (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) } + text
-    let dataStart = bytes.count
+    for place in 0..<Self.lengthByteCount { text[place] = UInt8(truncatingIfNeeded: length >> (8 * place)) }
+    bytes = text
+    let dataStart = text.count
     offsets = starts.map { $0 + dataStart }
     byteCount = dataStart + position
   }
