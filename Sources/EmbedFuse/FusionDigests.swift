@@ -15,16 +15,13 @@ struct FusionDigests: Sendable {
       if names.insert(name).inserted { tensors.append((name, file, digest)) }
     }
 
-    /// The digest of the tensors that were read; nil if there are none.
-    func digest() -> ContentDigest? {
-      tensors.isEmpty ? nil : .of(tensors: tensors.map { ($0.name, $0.digest) })
-    }
-
-    /// The digest of the tensors that were read of each file.
-    func digestsByFile() -> [String: ContentDigest] {
-      Dictionary(grouping: tensors, by: \.file).mapValues { members in
-        .of(tensors: members.map { ($0.name, $0.digest) })
-      }
+    /// The digest of the tensors that were read, and of those of each file; nil if there are none.
+    func digests() -> (whole: ContentDigest, byFile: [String: ContentDigest])? {
+      guard let file = tensors.first?.file else { return nil }
+      let whole = ContentDigest.of(tensors: tensors.map { ($0.name, $0.digest) })
+      guard tensors.contains(where: { $0.file != file }) else { return (whole, [file: whole]) }
+      let files = Dictionary(grouping: tensors, by: \.file)
+      return (whole, files.mapValues { .of(tensors: $0.map { ($0.name, $0.digest) }) })
     }
   }
 

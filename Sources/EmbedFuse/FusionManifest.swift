@@ -18,7 +18,7 @@ public struct FusionManifest: Sendable, Hashable {
   init(
     _ plan: FusionPlan, digests: FusionDigests, files: [(path: String, bytes: [UInt8])], writing: JSON
   ) throws(EmbedFuseError) {
-    var tensors = JSON.Object()
+    var tensors = JSON.Object(minimumCapacity: plan.tensors.count)
     let rounding = digests.rounding.recorded
     for (tensor, digest) in zip(plan.tensors, digests.tensors) {
       var entry: JSON.Object = [
@@ -78,13 +78,13 @@ public struct FusionManifest: Sendable, Hashable {
     var entries: [JSON] = []
     for (index, input) in plan.inputs.enumerated() {
       let found = index < digests.count ? digests[index] : FusionDigests.OfInput()
-      var tensors = JSON.Object()
+      var tensors = JSON.Object(minimumCapacity: found.tensors.count)
       for tensor in found.tensors { tensors[tensor.name] = .string(tensor.digest.description) }
       var files = JSON.Object()
-      let digests = found.digestsByFile()
+      let digests = found.digests()
       for (path, byteCount) in input.weightFiles {
         var file: JSON.Object = ["bytes": .number(byteCount)]
-        if let digest = digests[path] { file["tensors_digest"] = .string(digest.description) }
+        if let digest = digests?.byFile[path] { file["tensors_digest"] = .string(digest.description) }
         files[relative(path, to: input.path)] = .object(file)
       }
       if index == plan.recipe.configFrom ?? 0 {
@@ -98,7 +98,7 @@ public struct FusionManifest: Sendable, Hashable {
       entries.append([
         "path": .string(portable(input.path)),
         "role": .string(index == 0 && plan.recipe.base != nil ? "base" : "model"),
-        "digest": found.digest().map { .string($0.description) } ?? .null,
+        "digest": digests.map { .string($0.whole.description) } ?? .null,
         "files": .object(files),
         "tensors": .object(tensors),
       ])

@@ -64,11 +64,12 @@ struct TensorAssembly {
   private func planned() throws(EmbedFuseError) -> [PlannedTensor] {
     var course = Course()
     guard recipe.slices.isEmpty else { return try assembled(&course) }
-    let counts = layerCounts()
+    let layers = rows.map(Self.layer)
+    let counts = Self.counts(of: layers)
     var result: [PlannedTensor] = []
     result.reserveCapacity(rows.count)
-    for row in rows {
-      let depth = Self.layer(of: row).map { layer in
+    for (row, layer) in zip(rows, layers) {
+      let depth = layer.map { layer in
         let count = counts[layer.prefix] ?? 1
         return count > 1 ? Double(layer.number) / Double(count - 1) : 1
       }
@@ -85,13 +86,14 @@ struct TensorAssembly {
   private static func layer(of row: InputAlignment.Row) -> Layer? {
     guard row.module.isEmpty, let parts = LayerName.parts(of: row.comparableName) else { return nil }
     let wrapper = row.name.dropLast(row.comparableName.count)
-    return Layer(prefix: wrapper + parts.prefix, number: parts.number, rest: parts.rest)
+    return Layer(
+      prefix: wrapper.isEmpty ? parts.prefix : wrapper + parts.prefix, number: parts.number, rest: parts.rest)
   }
 
   /// How many layers there are, by what stands before their number.
-  private func layerCounts() -> [String: Int] {
-    rows.reduce(into: [:]) { counts, row in
-      guard let layer = Self.layer(of: row) else { return }
+  private static func counts(of layers: [Layer?]) -> [String: Int] {
+    layers.reduce(into: [:]) { counts, layer in
+      guard let layer else { return }
       counts[layer.prefix] = max(counts[layer.prefix] ?? 0, layer.number + 1)
     }
   }
@@ -207,7 +209,7 @@ extension TensorAssembly {
   /// The tensors of an output that is put together from slices: what stands outside of the layers comes from the first
   /// slice's inputs (embeddings) or the last one's (all else).
   private func assembled(_ course: inout Course) throws(EmbedFuseError) -> [PlannedTensor] {
-    let counts = layerCounts()
+    let counts = Self.counts(of: rows.map(Self.layer))
     guard counts.count == 1, let (prefix, available) = counts.first else {
       throw EmbedFuseError(
         .usage,

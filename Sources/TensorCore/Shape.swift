@@ -42,6 +42,12 @@ public struct Shape: Sendable, Hashable {
 extension Shape: CustomStringConvertible {
   /// For example `[30522, 384]`; `[]` for a scalar.
   public var description: String {
-    "[" + dimensions.map { String($0) }.joined(separator: ", ") + "]"
+    var text = "["
+    for (axis, extent) in dimensions.enumerated() {
+      if axis > 0 { text += ", " }
+      text += String(extent)
+    }
+    text += "]"
+    return text
   }
 }

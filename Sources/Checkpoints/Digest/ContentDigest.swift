@@ -112,7 +112,10 @@ extension ContentDigest {
   /// depend on the order of tensors, on shards or on the file format.
   public static func of(tensors: [(name: String, digest: ContentDigest)]) -> ContentDigest {
     // Strings of ASCII are in the order of their bytes, and quick to compare.
-    let isPlain = tensors.allSatisfy { $0.name.utf8.allSatisfy { $0 < 0x80 } }
+    let isPlain = tensors.allSatisfy { tensor in
+      var name = tensor.name.utf8Span
+      return name.checkForASCII()
+    }
     let sorted = tensors.sorted {
       isPlain ? $0.name < $1.name : $0.name.utf8.lexicographicallyPrecedes($1.name.utf8)
     }
@@ -121,7 +124,7 @@ extension ContentDigest {
     for (name, digest) in sorted {
       text += name.utf8
       text.append(UInt8(ascii: " "))
-      for place in 0..<32 { text.append(digest.digit(at: place)) }
+      text += digest.description.utf8
       text.append(UInt8(ascii: "\n"))
     }
     return .of(text)

@@ -8,23 +8,22 @@ struct ExactString: Sendable, Hashable {
   init(_ text: String) { self.text = text }
 
   static func == (left: ExactString, right: ExactString) -> Bool {
-    left.text.utf8.count == right.text.utf8.count && left.text.utf8.elementsEqual(right.text.utf8)
+    let ours = left.text.utf8.span
+    let theirs = right.text.utf8.span
+    guard ours.count == theirs.count else { return false }
+    for index in ours.indices where ours[index] != theirs[index] { return false }
+    return true
   }
 
   func hash(into hasher: inout Hasher) {
     // Not the hash of `String`: equivalent spellings would collide, and a hostile file could have millions.
-    let bytes = text.utf8Span.span
+    let bytes = text.utf8.span
     hasher.combine(bytes.count)
-    var index = 0
-    while index + 8 <= bytes.count {
-      var word: UInt64 = 0
-      for byte in 0..<8 { word |= UInt64(bytes[index + byte]) << (8 * UInt64(byte)) }
-      hasher.combine(word)
-      index += 8
+    var word: UInt64 = 0
+    for index in bytes.indices {
+      word = word << 8 | UInt64(bytes[index])
+      if index % 8 == 7 { hasher.combine(word) }
     }
-    while index < bytes.count {
-      hasher.combine(bytes[index])
-      index += 1
-    }
+    if bytes.count % 8 != 0 { hasher.combine(word) }
   }
 }

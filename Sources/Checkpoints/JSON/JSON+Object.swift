@@ -18,6 +18,12 @@ extension JSON {
     /// No members.
     public init() {}
 
+    /// No members yet, with room for so many.
+    public init(minimumCapacity count: Int) {
+      members.reserveCapacity(count)
+      if count > Self.linearSearchLimit { places.reserveCapacity(count) }
+    }
+
     /// Members in the order of the literal; the last of equal keys wins.
     public init(dictionaryLiteral elements: (String, JSON)...) {
       for (key, value) in elements { self[key] = value }
@@ -41,17 +47,21 @@ extension JSON {
     @discardableResult
     public mutating func updateValue(_ value: JSON, forKey key: String) -> JSON? {
       let exact = ExactString(key)
-      if let place = place(of: exact) {
-        let old = members[place].value
-        members[place].value = value
+      let known: Int?
+      if members.count > Self.linearSearchLimit {
+        // Nearly every key is new.
+        known = places.updateValue(members.count, forKey: exact)
+        if let known { places[exact] = known }
+      } else {
+        known = place(of: exact)
+      }
+      if let known {
+        let old = members[known].value
+        members[known].value = value
         return old
       }
       members.append(Member(key: key, value: value))
-      if members.count == Self.linearSearchLimit + 1 {
-        indexMembers()
-      } else if members.count > Self.linearSearchLimit {
-        places[exact] = members.count - 1
-      }
+      if members.count == Self.linearSearchLimit + 1 { indexMembers() }
       return nil
     }
 

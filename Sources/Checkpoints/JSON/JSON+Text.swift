@@ -99,42 +99,71 @@ extension JSON {
   static func write(_ value: String, to text: inout [UInt8]) {
     text.append(UInt8(ascii: "\""))
     let bytes = value.utf8.span
-    // Nearly every string is of plain characters.
-    if bytes.indices.allSatisfy({ isPlain(bytes[$0]) }) {
+    // All bytes are looked at, many at once: nearly every string is of plain characters.
+    var (special, bits) = (UInt8(0), UInt8(0))
+    for index in bytes.indices {
+      bits |= bytes[index]
+      special |= isSpecial(bytes[index])
+    }
+    if special == 0 {
       text += value.utf8
     } else {
-      for scalar in value.unicodeScalars { write(scalar, to: &text) }
+      // No escape is longer than 6 bytes for each that it stands for.
+      let count = bytes.indices.count { !isPlain(bytes[$0]) }
+      text.append(addingCapacity: bytes.count + 5 * count) { room in
+        if bits < 0x80 {
+          for index in bytes.indices {
+            let byte = bytes[index]
+            if isPlain(byte) { room.append(byte) } else { escape(Unicode.Scalar(byte), to: &room) }
+          }
+        } else {
+          for scalar in value.unicodeScalars { write(scalar, to: &room) }
+        }
+      }
     }
     text.append(UInt8(ascii: "\""))
   }
 
-  private static func isPlain(_ byte: UInt8) -> Bool {
-    byte >= UInt8(ascii: " ") && byte < 0x7F && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
+  private static func isPlain(_ byte: UInt8) -> Bool { isSpecial(byte) == 0 }
+
+  /// 1 for a byte that isn't written as it is, else 0; without a branch.
+  private static func isSpecial(_ byte: UInt8) -> UInt8 {
+    (byte &- 0x20 > 0x5E ? 1 : 0) | (byte == UInt8(ascii: "\"") ? 1 : 0)
+      | (byte == UInt8(ascii: "\\") ? 1 : 0)
   }
 
-  private static func write(_ scalar: Unicode.Scalar, to text: inout [UInt8]) {
-    if scalar.isASCII && isPlain(UInt8(truncatingIfNeeded: scalar.value)) {
-      text.append(UInt8(truncatingIfNeeded: scalar.value))
-      return
+  private static func write(_ scalar: Unicode.Scalar, to room: inout OutputSpan<UInt8>) {
+    if scalar.isASCII, isPlain(UInt8(truncatingIfNeeded: scalar.value)) {
+      room.append(UInt8(truncatingIfNeeded: scalar.value))
+    } else {
+      escape(scalar, to: &room)
     }
+  }
+
+  /// Writes a scalar that isn't plain, escaped if it must be.
+  private static func escape(_ scalar: Unicode.Scalar, to room: inout OutputSpan<UInt8>) {
     switch scalar {
-    case "\"": text += "\\\"".utf8
-    case "\\": text += "\\\\".utf8
-    case "\n": text += "\\n".utf8
-    case "\r": text += "\\r".utf8
-    case "\t": text += "\\t".utf8
+    case "\"", "\\": escape(UInt8(truncatingIfNeeded: scalar.value), to: &room)
+    case "\n": escape(UInt8(ascii: "n"), to: &room)
+    case "\r": escape(UInt8(ascii: "r"), to: &room)
+    case "\t": escape(UInt8(ascii: "t"), to: &room)
     default:
       // Also what steers a terminal or turns the direction of writing, so that JSON can be shown as it is.
       switch scalar.properties.generalCategory {
-      case .control, .format: for unit in scalar.utf16 { escape(unit, to: &text) }
-      default: text += scalar.utf8
+      case .control, .format: for unit in scalar.utf16 { escape(unit: unit, to: &room) }
+      default: for byte in scalar.utf8 { room.append(byte) }
       }
     }
   }
 
-  private static func escape(_ unit: UInt16, to text: inout [UInt8]) {
-    text += "\\u".utf8
-    for shift in [12, 8, 4, 0] { text.append(hexadecimal[Int(unit >> shift & 0xF)]) }
+  private static func escape(_ letter: UInt8, to room: inout OutputSpan<UInt8>) {
+    room.append(UInt8(ascii: "\\"))
+    room.append(letter)
+  }
+
+  private static func escape(unit: UInt16, to room: inout OutputSpan<UInt8>) {
+    escape(UInt8(ascii: "u"), to: &room)
+    for shift in [12, 8, 4, 0] { room.append(hexadecimal[Int(unit >> shift & 0xF)]) }
   }
 
   private static let hexadecimal = Array("0123456789abcdef".utf8)
