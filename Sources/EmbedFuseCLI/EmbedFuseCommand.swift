@@ -21,6 +21,18 @@ struct EmbedFuseCommand: AsyncParsableCommand {
       MethodsCommand.self,
     ])
 
+  /// The command that the arguments name.
+  ///
+  /// The parser takes less time for one subcommand than for the tree of them. What asks for help, or fails, goes through
+  /// the tree, whose messages know the whole command.
+  private static func command(_ arguments: [String]) throws -> sending any ParsableCommand {
+    guard let name = arguments.first,
+      let type = configuration.subcommands.first(where: { $0.configuration.commandName == name }),
+      let command = try? type.parseAsRoot(Array(arguments.dropFirst())), Swift.type(of: command) == type
+    else { return try parseAsRoot(arguments) }
+    return command
+  }
+
   /// Runs the command that the arguments name and ends with the exit code of what went wrong.
   static func main() async {
     ProcessMemory.returnLargeBuffers()
@@ -29,7 +41,7 @@ struct EmbedFuseCommand: AsyncParsableCommand {
     do {
       let arguments = Array(CommandLine.arguments.dropFirst())
       try ArgumentCheck.checkCommand(arguments)
-      var command = try parseAsRoot()
+      var command = try command(arguments)
       try ArgumentCheck.checkRepetitions(arguments, of: command)
       resumes = (command as? MergeCommand)?.target.resume == true
       if var command = command as? any AsyncParsableCommand {
