@@ -131,6 +131,11 @@ public struct FusionPlan: Sendable {
         remedy: companions == 0
           ? "use --method fisher" : "name them with --fisher, in the order of the models")
     }
+    guard recipe.slices.isEmpty || !description.needsCompanions else {
+      throw EmbedFuseError(
+        .usage, "\(description.name) takes no slices, since its files belong to whole models",
+        remedy: "fuse whole models, or choose another method")
+    }
     guard recipe.weights.isEmpty || recipe.weights.count == recipe.models.count else {
       throw EmbedFuseError(
         .usage, "there are \(recipe.weights.count) weights for \(recipe.models.count) models",
@@ -147,9 +152,12 @@ public struct FusionPlan: Sendable {
         remedy: "use F32, BF16, F16, F64 or a type of 8 bits")
     }
     try checkNumbers(recipe)
-    for parameters in recipe.modelParameters + recipe.slices.flatMap({ $0.sources.map(\.parameters) }) {
-      for name in parameters.keys.sorted() {
-        try MethodSettings.check(parameters[name]!, of: try recipe.method.parameter(named: name))
+    let levels =
+      [recipe.method.values] + recipe.weights.map { ["weight": $0] } + recipe.modelParameters
+      + recipe.slices.flatMap { slice in [slice.parameters] + slice.sources.map(\.parameters) }
+    for values in levels {
+      for name in values.keys.sorted() {
+        try MethodSettings.check(values[name]!, of: try recipe.method.parameter(named: name))
       }
     }
   }

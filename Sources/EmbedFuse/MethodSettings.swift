@@ -123,11 +123,7 @@ public struct MethodSettings: Sendable {
           .usage, "\(parameter.name) is '\(point.printable)'; it must be \(parameter.expectation)",
           remedy: "\(parameter.name) is: \(parameter.summary)")
       }
-      if case .regex(let pattern) = rule.pattern, (try? Regex(pattern)) == nil {
-        throw EmbedFuseError(
-          .usage, "'\(pattern.printable)' is no regular expression",
-          remedy: "close its brackets, and put a backslash before what is meant literally")
-      }
+      if case .regex(let pattern) = rule.pattern { _ = try NamePattern.expression(pattern) }
     }
     if parameter.scope == .method && value.constant == nil {
       throw EmbedFuseError(

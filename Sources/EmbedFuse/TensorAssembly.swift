@@ -137,8 +137,8 @@ struct TensorAssembly {
     guard type.isFusable, ingredients.allSatisfy({ $0.tensor != nil }) else {
       return PlannedTensor(
         info: try info(name, stored, as: type), making: .copy,
-        sources: [PlannedTensor.Source(input: reference.input, tensor: stored)], hasBase: false, models: [],
-        parameters: [])
+        sources: [PlannedTensor.Source(input: reference.tensor == nil ? 0 : reference.input, tensor: stored)],
+        hasBase: false, models: [], parameters: [])
     }
     let settings: Settings
     if let known = course.settings {
@@ -219,40 +219,33 @@ extension TensorAssembly {
         remedy: "fuse whole models, without slices")
     }
     try check(available: available)
-    // The tensors of each layer of the first input, by what follows the number.
-    var byLayer: [Int: [String: InputAlignment.Row]] = [:]
-    for row in rows {
-      guard let layer = Self.layer(of: row) else { continue }
-      byLayer[layer.number, default: [:]][layer.rest] = row
-    }
+    let layers = try layers()
     var result: [PlannedTensor] = []
     var done = false
     for row in rows {
-      guard let layer = Self.layer(of: row) else {
+      guard Self.layer(of: row) != nil else {
         let isFirst = row.name.lowercased().contains("embed")
         let slice = isFirst ? recipe.slices.first! : recipe.slices.last!
         result.append(
           try planned(
-            row, named: row.name, from: ingredients(of: slice, at: nil, rest: row.name, in: [:], row: row),
-            shared: shared(slice), layer: LayerName.of(row.comparableName, module: row.module), depth: nil,
-            &course))
+            row, named: row.name, from: ingredients(of: slice) { _ in row }, shared: shared(slice),
+            layer: LayerName.of(row.comparableName, module: row.module), depth: nil, &course))
         continue
       }
       guard !done else { continue }
       done = true
       // All layers stand where the first input's do, in the order of the slices.
-      let rests = rows.compactMap { Self.layer(of: $0) }.filter { $0.number == layer.number }.map(\.rest)
       var number = 0
       for slice in recipe.slices {
         let length = slice.sources[0].layers.count
         for place in 0..<length {
-          for rest in rests {
-            let name = "\(prefix).\(number).\(rest)"
-            let first = byLayer[slice.sources[0].layers.lowerBound + place]?[rest] ?? row
+          try check(slice, at: place, in: layers)
+          let first = layers[slice.sources[0].layers.lowerBound + place]!
+          for rest in first.rests {
+            let ingredients = ingredients(of: slice) { layers[$0.layers.lowerBound + place]!.rows[rest]! }
             result.append(
               try planned(
-                first, named: name,
-                from: ingredients(of: slice, at: place, rest: rest, in: byLayer, row: first),
+                first.rows[rest]!, named: "\(prefix).\(number).\(rest)", from: ingredients,
                 shared: shared(slice), layer: "\(prefix).\(number)",
                 depth: length > 1 ? Double(place) / Double(length - 1) : 1, &course))
           }
@@ -261,6 +254,28 @@ extension TensorAssembly {
       }
     }
     return result
+  }
+
+  /// The tensors of a layer of the first input, by what follows the number.
+  private struct LayerRows {
+    /// What follows it, in the input's order.
+    var rests: [String] = []
+    var rows: [String: InputAlignment.Row] = [:]
+  }
+
+  /// The layers by their numbers.
+  private func layers() throws(EmbedFuseError) -> [Int: LayerRows] {
+    var layers: [Int: LayerRows] = [:]
+    for row in rows {
+      guard let layer = Self.layer(of: row) else { continue }
+      guard layers[layer.number, default: LayerRows()].rows.updateValue(row, forKey: layer.rest) == nil else {
+        throw EmbedFuseError(
+          .badData, "stands for the same tensor of layer \(layer.number) as another", tensor: row.name,
+          remedy: "number the layers without zeros in front")
+      }
+      layers[layer.number]!.rests.append(layer.rest)
+    }
+    return layers
   }
 
   private func shared(_ slice: Recipe.Slice) -> [ParameterResolver.Level] {
@@ -287,28 +302,66 @@ extension TensorAssembly {
             remedy: "all sources of a slice must have as many layers")
         }
       }
-      guard !method.needsBase || slice.sources.contains(where: { $0.model == nil }) else {
+      let bases = slice.sources.count { $0.model == nil }
+      guard bases <= 1 else {
+        throw EmbedFuseError(
+          .usage, "slice \(place + 1) lists the base \(bases) times", remedy: "list it once, with its layers")
+      }
+      guard !readsBase || bases == 1 else {
         throw EmbedFuseError(
           .usage, "slice \(place + 1) doesn't list the base among its sources",
-          remedy: "\(recipe.method.name) compares with the base: add it, with its layers")
+          remedy: recipe.method.description.mergeSpace == .weights && !method.needsBase
+            ? "its values take the place of NaN and infinity with --nonfinite base: use --nonfinite error or allow"
+            : "\(recipe.method.name) compares with the base: add it, with its layers")
       }
     }
   }
 
-  /// What a tensor of a slice is fused from: the base first, the models in the order of the slice.
+  /// Checks that the layers of all sources at a place of a slice hold tensors of the same names and shapes.
+  private func check(
+    _ slice: Recipe.Slice, at place: Int, in layers: [Int: LayerRows]
+  ) throws(EmbedFuseError) {
+    let first = slice.sources[0].layers.lowerBound + place
+    for number in slice.sources.map({ $0.layers.lowerBound + place }) {
+      guard let own = layers[number], let ours = layers[first] else {
+        throw misfit("there is no layer \(layers[first] == nil ? first : number) among the layers of a slice")
+      }
+      guard number != first else { continue }
+      for rest in ours.rests {
+        guard let row = ours.rows[rest], let other = own.rows[rest] else {
+          throw misfit("layer \(number) lacks \(rest.printable), which layer \(first) has")
+        }
+        let (found, expected) = (other.sources[0]!.info, row.sources[0]!.info)
+        guard found.shape == expected.shape, found.elementType.isFusable == expected.elementType.isFusable
+        else {
+          throw misfit(
+            "\(other.name.printable) is \(found.elementType) \(found.shape), but \(row.name.printable) \(expected.elementType) \(expected.shape)"
+          )
+        }
+      }
+      if let extra = own.rests.first(where: { ours.rows[$0] == nil }) {
+        throw misfit("layer \(number) has \(extra.printable), which layer \(first) lacks")
+      }
+    }
+  }
+
+  private func misfit(_ problem: String) -> EmbedFuseError {
+    EmbedFuseError(.badData, problem, remedy: "fuse layers of one kind with each other")
+  }
+
+  /// What a tensor of a slice is fused from: the base first, the models in the order of the slice; of each source the
+  /// tensor that `row` gives.
   private func ingredients(
-    of slice: Recipe.Slice, at place: Int?, rest: String, in layers: [Int: [String: InputAlignment.Row]],
-    row: InputAlignment.Row
+    of slice: Recipe.Slice, row: (Recipe.Slice.Source) -> InputAlignment.Row
   ) -> [Ingredient] {
     let sources = slice.sources.filter { $0.model == nil } + slice.sources.filter { $0.model != nil }
-    return sources.compactMap { source in
+    return sources.map { source in
       let input = source.model.map { $0 + offset } ?? 0
-      let own = place.flatMap { layers[source.layers.lowerBound + $0]?[rest] } ?? row
+      let own = row(source)
       let tensor = own.sources[input]
-      let model = source.model
       return Ingredient(
-        input: input, model: model, tensor: tensor, names: names(of: own, as: tensor),
-        levels: model.map {
+        input: input, model: source.model, tensor: tensor, names: names(of: own, as: tensor),
+        levels: source.model.map {
           [("source", source.parameters), ("model \($0 + 1)", parameters(ofModel: $0))]
         } ?? [])
     }

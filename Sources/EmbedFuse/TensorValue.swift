@@ -16,9 +16,43 @@ public enum NamePattern: Sendable, Hashable {
     case .contains(let text): text.isEmpty || text == "*" || names.contains { $0.contains(text) }
     case .glob(let glob): names.contains { Glob(glob).matches($0) }
     case .regex(let pattern):
-      (try? Regex(pattern)).map { regex in names.contains { (try? regex.firstMatch(in: $0)) != nil } }
+      (try? Self.expression(pattern)).map { regex in names.contains { (try? regex.firstMatch(in: $0)) != nil }
+      }
         ?? false
     }
+  }
+
+  /// The most bytes of a regular expression, and the most brackets and set operators in it.
+  private static let limits = (bytes: 1000, classes: 20)
+
+  /// A regular expression, ready for use.
+  ///
+  /// Swift's reader of them descends a level for each class within another and for each operator of a class, 7 KiB of
+  /// stack each, and sets no limit, as it does for groups (64 levels, 200 KiB); a task has 512 KiB. Brackets
+  /// and operators are counted wherever they stand, since only the reader knows which are meant literally.
+  ///
+  /// - Throws: `EmbedFuseError` (usage) if it is none, or one that is too long or has too many classes.
+  static func expression(_ pattern: String) throws(EmbedFuseError) -> Regex<AnyRegexOutput> {
+    guard pattern.utf8.count <= limits.bytes else {
+      throw EmbedFuseError(
+        .usage, "a regular expression has \(pattern.utf8.count) bytes; \(limits.bytes) are the most",
+        remedy: "give the value by several rules; the first that fits decides")
+    }
+    let bytes = Array(pattern.utf8)
+    let operators = zip(bytes, bytes.dropFirst()).count { $0 == $1 && "-&~".utf8.contains($0) }
+    let classes = bytes.count { $0 == UInt8(ascii: "[") } + operators
+    guard classes <= limits.classes else {
+      throw EmbedFuseError(
+        .usage,
+        "'\(pattern.printable)' has \(classes) opening brackets and operators of classes (--, &&, ~~); \(limits.classes) are the most",
+        remedy: "give the value by several rules; the first that fits decides")
+    }
+    guard let regex = try? Regex(pattern) else {
+      throw EmbedFuseError(
+        .usage, "'\(pattern.printable)' is no regular expression",
+        remedy: "close its brackets, and put a backslash before what is meant literally")
+    }
+    return regex
   }
 }
 

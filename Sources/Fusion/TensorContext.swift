@@ -86,11 +86,12 @@ public enum LayerName {
     return String(name[..<end])
   }
 
-  /// What stands before the layer's number, the number, and what follows it; nil outside of numbered layers.
+  /// What stands before the layer's number, the number, and what follows it; nil outside of numbered layers, and for
+  /// numbers that count none (beyond 2^31).
   public static func parts(of name: String) -> (prefix: String, number: Int, rest: String)? {
-    guard let range = number(in: name), let number = Int(name[range]) else { return nil }
+    guard let range = number(in: name), let number = Int32(name[range]) else { return nil }
     let rest = name[range.upperBound...].dropFirst()
-    return (String(name[..<name.utf8.index(before: range.lowerBound)]), number, String(rest))
+    return (String(name[..<name.utf8.index(before: range.lowerBound)]), Int(number), String(rest))
   }
 
   /// The first component that is a number, the very first left aside.

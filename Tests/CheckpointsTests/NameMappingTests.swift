@@ -37,6 +37,29 @@ import Testing
     #expect(mapping.missing.isEmpty && mapping.extra.isEmpty)
   }
 
+  /// A compiled module beside itself: without what compilers insert two names are one, so they are compared as they are.
+  @Test(arguments: ["_orig_mod.", "_fsdp_wrapped_module."])
+  func namesThatDifferOnlyInWhatCompilersInsert(part: String) throws {
+    let inserted = Self.names.map { $0.replacing("layer.", with: "layer." + part, maxReplacements: 1) }
+    let twin = "encoder.layer.\(part)0.attention.self.query.weight"
+    let mapping = try Self.map(Self.names, Self.names + [twin])
+    #expect(mapping.inputNames == Dictionary(uniqueKeysWithValues: zip(Self.names, Self.names)))
+    #expect(mapping.extra == [twin] && mapping.missing.isEmpty)
+    let reverse = try Self.map(Self.names + [twin], Self.names)
+    #expect(reverse.missing == [twin] && reverse.extra.isEmpty)
+    // The others still lose what is inserted.
+    let mixed = try Self.map(Self.names, inserted + [Self.names[2]])
+    #expect(mixed.extra == [twin] && mixed.missing.isEmpty)
+    #expect(mixed.inputNames[Self.names[3]] == inserted[3])
+  }
+
+  @Test func namesThatAppearTwice() throws {
+    for (base, input) in [(["a", "a"], ["a", "a"]), (["a", "a"], ["b"]), (["b"], ["a", "a"])] {
+      let error = try #require(throws: EmbedFuseError.self) { try Self.map(base, input) }
+      #expect(error.code == .badData && error.description.contains("'a'"), "\(error)")
+    }
+  }
+
   @Test func keepsAPrefixThatBelongsToTheModel() throws {
     // T5 and Qwen really have names that start with model.
     let names = ["model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight", "model.norm.weight"]

@@ -45,6 +45,47 @@ import Testing
     #expect(error.problem.contains("delta-guided has no parameter 'k0'"), "\(error)")
   }
 
+  /// What made Swift's reader of regular expressions use up the stack: a level for each of these.
+  private static let expressions: [(problem: String, pattern: String)] = [
+    ("are the most", String(repeating: "[", count: 900)),
+    ("are the most", String(repeating: "[", count: 400) + "a" + String(repeating: "]", count: 400)),
+    ("are the most", "[a" + String(repeating: "--a", count: 300) + "]"),
+    ("are the most", "[a" + String(repeating: "&&a", count: 300) + "]"),
+    ("are the most", "[a" + String(repeating: "~~a", count: 300) + "]"),
+    ("are the most", "(?:[" + String(repeating: "a--[", count: 200)),
+    ("1000 are the most", String(repeating: "a", count: 1001)),
+    ("no regular expression", String(repeating: "(", count: 400) + "a" + String(repeating: ")", count: 400)),
+    ("no regular expression", "("),
+  ]
+
+  @Test(arguments: expressions.indices) func regularExpressionsOfVeryManyLevels(place: Int) throws {
+    let (problem, pattern) = Self.expressions[place]
+    let rules = TensorValue(rules: [.init(.regex(pattern), points: ["true"])])
+    // From a file, by the library, and for those who try a pattern alone.
+    let quoted = pattern.replacing("'", with: "''")
+    let text = "method: soup\nmodels: [{model: a, weight: [{regex: '\(quoted)', value: 1}, {value: 1}]}]\n"
+    _ = try refusal(text)
+    let error = try #require(throws: EmbedFuseError.self) {
+      try MethodSettings(Soup.self, ["normalize": rules])
+    }
+    #expect(error.code == .usage && error.problem.contains(problem), "\(error)")
+    #expect(!NamePattern.regex(pattern).matches(["a"]))
+  }
+
+  /// The deepest that are read fit into the stack of a task, which is small.
+  @Test func regularExpressionsOfAsManyLevelsAsThereMayBe() async throws {
+    let nested =
+      String(repeating: "(?:", count: 40) + String(repeating: "[a&&", count: 10) + "a"
+      + String(repeating: "]", count: 10) + String(repeating: ")", count: 40)
+    let chained =
+      String(repeating: "(", count: 40) + "[a" + String(repeating: "&&a", count: 19) + "]"
+      + String(repeating: ")", count: 40)
+    let found = await Task.detached {
+      [nested, chained].map { NamePattern.regex($0).matches(["layers.a"]) }
+    }.value
+    #expect(found == [true, true])
+  }
+
   /// Recipes that name inputs and layers by numbers, and types, as those in manifests do, with what is said of them.
   private static let numbers: [(problem: String, change: @Sendable (inout Recipe) -> Void)] = [
     ("layers of model 1", { $0.slices = [slice(model: 1, layers: 0..<1)] }),
@@ -57,7 +98,20 @@ import Testing
     ("from input -1", { $0.configFrom = -1 }),
     ("rounded to U16", { $0.intermediateType = .u16 }),
     ("rounded to I32", { $0.elementType = .i32 }),
+    ("1000 are the most", { $0.weights = [longRule] }),
+    ("1000 are the most", { $0.method.values["normalize"] = longRule }),
+    (
+      "1000 are the most",
+      {
+        $0.slices = [
+          Recipe.Slice(sources: [.init(model: 0, layers: 0..<1)], parameters: ["normalize": longRule])
+        ]
+      }
+    ),
   ]
+
+  private static let longRule = TensorValue(
+    rules: [.init(.regex(String(repeating: "a", count: 1001)), points: ["true"])])
 
   private static func slice(model: Int, layers: Range<Int>) -> Recipe.Slice {
     Recipe.Slice(sources: [.init(model: nil, layers: 0..<1), .init(model: model, layers: layers)])

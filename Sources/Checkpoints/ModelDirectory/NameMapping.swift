@@ -28,16 +28,21 @@ public struct NameMapping: Sendable {
 
   /// Matches an input's names with the base's.
   ///
+  /// What compilers and sharding insert into names (`_orig_mod`) doesn't count either, unless two names of one side
+  /// would become one without it: these are compared as they are.
+  ///
   /// - Throws: `EmbedFuseError` (bad data) if two ways of taking prefixes off agree equally well but match
-  ///   different tensors.
+  ///   different tensors, or if two tensors of one side have the same name.
   public init(base: [String], input: [String], path: String) throws(EmbedFuseError) {
+    try Self.checkNames(base, of: "the base's", path: path)
     if base == input {
       // No other way can match more names, or all of them otherwise: prefixes only make names shorter.
       inputNames = Dictionary(uniqueKeysWithValues: zip(base, base))
       (missing, extra, inputPrefix, basePrefix) = ([], [], "", "")
       return
     }
-    let (baseNames, cleanNames) = (base.map(Self.clean), input.map(Self.clean))
+    try Self.checkNames(input, of: "its", path: path)
+    let (baseNames, cleanNames) = (Self.cleaned(base), Self.cleaned(input))
     var best: (count: Int, cost: Int, mapping: [String: String], input: String, base: String)?
     var rival: (input: String, base: String)?
     let inputCandidates = Self.candidates(for: cleanNames)
@@ -57,7 +62,7 @@ public struct NameMapping: Sendable {
         }
       }
     }
-    guard let best else { preconditionFailure("no prefix is always a candidate") }
+    guard let best else { preconditionFailure("names that differ still do without a prefix taken off") }
     if let rival, best.count > 0 {
       throw EmbedFuseError(
         .badData,
@@ -93,6 +98,27 @@ public struct NameMapping: Sendable {
   private static let inserted: Set<Substring> = [
     "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
   ]
+
+  /// The names without what compilers and sharding insert; where several would become one, these as they are. All
+  /// differ, as the names given do: those that are kept hold what is inserted, or are the clean name of no other.
+  private static func cleaned(_ names: [String]) -> [String] {
+    let clean = names.map(clean)
+    // Names without anything inserted, which most checkpoints' are, can't become one.
+    guard clean != names else { return names }
+    let counts = clean.reduce(into: [String: Int]()) { $0[$1, default: 0] += 1 }
+    return zip(names, clean).map { counts[$1] == 1 ? $1 : $0 }
+  }
+
+  /// Checks that no two tensors have one name.
+  private static func checkNames(
+    _ names: [String], of owner: String, path: String
+  ) throws(EmbedFuseError) {
+    var seen: Set<String> = []
+    guard let name = names.first(where: { !seen.insert($0).inserted }) else { return }
+    throw EmbedFuseError(
+      .badData, "two of \(owner) tensors have the name '\(name.printable)'", path: path,
+      remedy: "rename one of the two")
+  }
 
   /// A name without what compilers and sharding put into its middle.
   private static func clean(_ name: String) -> String {
