@@ -54,7 +54,7 @@ def main():
         stripped = os.path.getsize(f"{folder}/stripped")
     direct, others = libraries(program)
     print(f"\nThe program is one file of {os.path.getsize(program) / 1e6:.1f} MB, {stripped / 1e6:.1f} MB stripped. It needs "
-          f"{', '.join(f'`{name}`' for name in direct)}; these need {', '.join(f'`{name}`' for name in others)}.")
+          f"{', '.join(f'`{name}`' for name in direct)}; with these come {', '.join(f'`{name}`' for name in others)}.")
 
 
 if __name__ == "__main__":

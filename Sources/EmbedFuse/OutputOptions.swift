@@ -123,6 +123,12 @@ public enum OutputKind: String, Sendable {
       } else { .directory }
   }
 
+  /// Begins what takes a while and doesn't wait for the inputs: loading the library that writes this kind, if it isn't
+  /// always there. To be called as soon as it is known what will be written; outputs don't depend on it.
+  public func prepare() {
+    if self == .hdf5 { HDF5Library.startLoading() }
+  }
+
   /// Endings of files that aren't written: a directory of such a name would be taken for one.
   private static let unwritten = [
     ".bin", ".pt", ".pth", ".ckpt", ".keras", ".npy", ".json", ".onnx", ".msgpack", ".pb", ".zip", ".tar",

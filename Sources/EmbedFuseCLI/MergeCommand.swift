@@ -33,6 +33,7 @@ struct MergeCommand: AsyncParsableCommand {
     let request = writing.limitingCaches(
       of: try log.noting { () throws(EmbedFuseError) in try recipe.request(lockedTo: pins) })
     let paths = try outputPaths(of: request)
+    for path in paths { OutputKind(path: path).prepare() }
     if !writing.quiet { for warning in request.warnings { Console.error("warning: \(warning)") } }
     if let part { return try await make(part, of: request, at: paths, lockedTo: pins, options) }
     // An output without it would be up to date for make whatever becomes of its inputs.

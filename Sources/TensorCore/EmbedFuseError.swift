@@ -11,6 +11,8 @@ public struct EmbedFuseError: Error, Sendable, Hashable {
     case badData = 65
     /// A named input isn't there or can't be read (`EX_NOINPUT`).
     case missingInput = 66
+    /// What the request needs isn't installed (`EX_UNAVAILABLE`).
+    case unavailable = 69
     /// A promise of embedfuse itself does not hold (`EX_SOFTWARE`).
     case internalError = 70
     /// The output can't be created (`EX_CANTCREAT`).

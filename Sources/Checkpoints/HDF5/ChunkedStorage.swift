@@ -181,8 +181,8 @@ extension ChunkedStorage {
     let file = shared.file
     let corner = corner.map { hsize_t($0) }
     return try HDF5Library.locked { () throws(EmbedFuseError) in
-      let id = unsafe H5Dopen2(file.id, dataset.path, 0)
-      defer { H5Dclose(id) }
+      let id = unsafe ef_h5_open_dataset(file.id, dataset.path)
+      defer { ef_h5_close_dataset(id) }
       let size = try HDF5Library.check(
         unsafe ef_h5_chunk_size(id, corner), .badData, "it can't be found", path: file.path)
       guard size > 0 else { return nil }
@@ -190,7 +190,7 @@ extension ChunkedStorage {
       var bytes = [UInt8](repeating: 0, count: Int(size))
       var mask: UInt32 = 0
       try HDF5Library.check(
-        unsafe H5Dread_chunk(id, 0, corner, &mask, &bytes), .badData, "it can't be read", path: file.path)
+        unsafe ef_h5_read_chunk(id, corner, &mask, &bytes), .badData, "it can't be read", path: file.path)
       return (bytes, mask)
     }
   }
@@ -202,8 +202,8 @@ extension ChunkedStorage {
     let extents = grid.clippedExtents(at: corner)
     try unsafe values.withUnsafeMutableBytes { target throws(EmbedFuseError) in
       try HDF5Library.locked { () throws(EmbedFuseError) in
-        let id = unsafe H5Dopen2(file.id, dataset.path, 0)
-        defer { H5Dclose(id) }
+        let id = unsafe ef_h5_open_dataset(file.id, dataset.path)
+        defer { ef_h5_close_dataset(id) }
         try HDF5Library.check(
           unsafe ef_h5_read(
             id, Int32(corner.count), corner.map { hsize_t($0) }, extents.map { hsize_t($0) },

@@ -67,7 +67,7 @@ final class HDF5File: Sendable {
           ef_h5_userblock(id), .badData, "its userblock can't be read", path: path)
         return (id, Int(userblock))
       } catch {
-        H5Fclose(id)
+        ef_h5_close_file(id)
         throw error
       }
     }
@@ -75,7 +75,7 @@ final class HDF5File: Sendable {
 
   deinit {
     let id = id
-    try? HDF5Library.locked { _ = H5Fclose(id) }
+    try? HDF5Library.locked { _ = ef_h5_close_file(id) }
   }
 
   /// Checks that a range of bytes lies within the file, and returns which of `input` they are.

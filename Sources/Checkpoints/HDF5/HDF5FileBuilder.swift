@@ -19,7 +19,7 @@ struct HDF5FileBuilder: ~Copyable {
   deinit {
     // A file that wasn't closed is on its way to being removed, so a failure to complete it doesn't matter.
     let file = file
-    if file >= 0 { try? HDF5Library.locked { _ = H5Fclose(file) } }
+    if file >= 0 { try? HDF5Library.locked { _ = ef_h5_close_file(file) } }
   }
 
   /// Completes the file.
@@ -27,10 +27,10 @@ struct HDF5FileBuilder: ~Copyable {
     let (file, path) = (file, path)
     self.file = -1
     try HDF5Library.locked { () throws(EmbedFuseError) in
-      let flushed = H5Fflush(file, H5F_SCOPE_GLOBAL)
+      let flushed = ef_h5_flush_file(file)
       let failure =
         flushed < 0 ? HDF5Library.lastError(.inputOutput, "the file can't be completed", path: path) : nil
-      let closed = H5Fclose(file)
+      let closed = ef_h5_close_file(file)
       if let failure { throw failure }
       try HDF5Library.check(closed, .inputOutput, "the file can't be completed", path: path)
     }
@@ -84,9 +84,7 @@ struct HDF5FileBuilder: ~Copyable {
   func write(_ values: [UInt8], to dataset: hid_t, of name: String) throws(EmbedFuseError) {
     guard !values.isEmpty else { return }
     try call("it can't be written", of: name) {
-      let type = H5Dget_type(dataset)
-      defer { H5Tclose(type) }
-      return unsafe H5Dwrite(dataset, type, 0, 0, 0, values)
+      unsafe ef_h5_write(dataset, values)
     }
   }
 
@@ -96,17 +94,16 @@ struct HDF5FileBuilder: ~Copyable {
     _ chunk: StoredChunk, to dataset: hid_t, at corner: [UInt64], of name: String
   ) throws(EmbedFuseError) -> Range<Int> {
     let corner = corner.map { hsize_t($0) }
-    var (mask, address, size) = (UInt32(0), haddr_t(0), hsize_t(0))
+    var address = haddr_t(0)
     try call("a chunk can't be written", of: name) {
-      let status = unsafe H5Dwrite_chunk(dataset, 0, chunk.mask, corner, chunk.count, chunk.bytes)
-      return status < 0 ? -1 : unsafe H5Dget_chunk_info_by_coord(dataset, corner, &mask, &address, &size)
+      unsafe ef_h5_write_chunk(dataset, chunk.mask, corner, chunk.count, chunk.bytes, &address)
     }
-    return Int(address)..<Int(address) + Int(size)
+    return Int(address)..<Int(address) + chunk.count
   }
 
   /// Ends the use of a dataset.
   func close(_ dataset: hid_t, of name: String) throws(EmbedFuseError) {
-    try call("it can't be completed", of: name) { H5Dclose(dataset) }
+    try call("it can't be completed", of: name) { ef_h5_close_dataset(dataset) }
   }
 
   /// Attaches texts to a group at the file's root, in the order of their keys.
@@ -116,12 +113,12 @@ struct HDF5FileBuilder: ~Copyable {
     let (file, path) = (file, path)
     let group = try HDF5Library.locked { () throws(EmbedFuseError) in
       try HDF5Library.check(
-        unsafe H5Gopen2(file, name, 0), .inputOutput, "group \(name) can't be opened", path: path)
+        unsafe ef_h5_open_object(file, name), .inputOutput, "group \(name) can't be opened", path: path)
     }
     for (key, text) in texts.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
       try attach(text, as: HDF5Name.component(key), to: group, of: name)
     }
-    try call("it can't be completed", of: name) { H5Gclose(group) }
+    try call("it can't be completed", of: name) { ef_h5_close_group(group) }
   }
 
   private mutating func create(
@@ -133,7 +130,7 @@ struct HDF5FileBuilder: ~Copyable {
     let link = components.joined(separator: "/")
     return try HDF5Library.locked { () throws(EmbedFuseError) in
       let stored = type.makeHDF5Type()
-      defer { H5Tclose(stored) }
+      defer { ef_h5_close_type(stored) }
       let extents = dimensions.map { hsize_t($0) }
       let chunk = chunk.map { $0.map { hsize_t($0) } }
       return try HDF5Library.check(
@@ -151,7 +148,7 @@ struct HDF5FileBuilder: ~Copyable {
       let file = file
       try call("its group can't be created", of: link) {
         let group = unsafe ef_h5_create_group(file, link)
-        return group < 0 ? -1 : H5Gclose(group)
+        return group < 0 ? -1 : ef_h5_close_group(group)
       }
     }
   }

@@ -3,17 +3,31 @@ import Glibc
 import TensorCore
 
 /// The one way into the HDF5 library, which allows one call at a time and keeps its error messages per thread.
-enum HDF5Library {
+///
+/// It is loaded when it is first entered: most runs need neither it nor the libraries that come with it.
+package enum HDF5Library {
   private static let gate = Locked(())
 
+  /// Begins to load the library on another thread, for a caller who will need it soon. If it can't be loaded, whoever
+  /// enters it learns that.
+  package static func startLoading() { ef_h5_load_early() }
+
   /// Calls `body` while no other thread is in the library; `body` must not block, and not call this again.
+  ///
+  /// - Throws: unavailable if the library can't be loaded; what `body` throws.
   static func locked<Result: Sendable>(
     _ body: () throws(EmbedFuseError) -> Result
   ) throws(EmbedFuseError) -> Result {
     try gate.withLock { _ throws(EmbedFuseError) in
-      guard ef_h5_enter() >= 0 else {
-        throw EmbedFuseError(.internalError, "the HDF5 library could not be opened")
+      guard ef_h5_load() >= 0 else {
+        throw EmbedFuseError(
+          .unavailable,
+          "the HDF5 library can't be loaded: \(unsafe String(cString: ef_h5_load_problem()))",
+          remedy:
+            "install it (Debian: apt-get install hdf5-tools; Fedora: dnf install hdf5), or keep to other formats, such as .safetensors"
+        )
       }
+      ef_h5_enter()
       return try body()
     }
   }

@@ -29,7 +29,7 @@ struct HDF5Object: ~Copyable {
   init(_ components: [String], in file: HDF5File) throws(EmbedFuseError) {
     let name = components.isEmpty ? "/" : components.joined(separator: "/")
     (id, kind, address) = try HDF5Library.locked { () throws(EmbedFuseError) in
-      let id = unsafe H5Oopen(file.id, name, 0)
+      let id = unsafe ef_h5_open_object(file.id, name)
       guard id >= 0 else {
         var error = HDF5Library.lastError(.badData, "it can't be opened", path: file.path, tensor: name)
         error.remedy = "if a newer HDF5 wrote the file, save it again with libver='v110'"
@@ -48,14 +48,14 @@ struct HDF5Object: ~Copyable {
 
   deinit {
     let id = id
-    if id >= 0 { try? HDF5Library.locked { _ = H5Oclose(id) } }
+    if id >= 0 { try? HDF5Library.locked { _ = ef_h5_close_object(id) } }
   }
 
   /// Closes the object.
   mutating func close() {
     let id = id
     self.id = -1
-    try? HDF5Library.locked { _ = H5Oclose(id) }
+    try? HDF5Library.locked { _ = ef_h5_close_object(id) }
   }
 
   private func check<Value: SignedInteger>(_ value: Value, _ action: String) throws(EmbedFuseError) {
@@ -184,7 +184,7 @@ extension HDF5Object {
         let number = unsafe withUnsafeBytes(of: storage.filter) {
           unsafe $0.load(fromByteOffset: 4 * place, as: Int32.self)
         }
-        guard H5Zfilter_avail(number) <= 0 else { continue }
+        guard ef_h5_has_filter(number) <= 0 else { continue }
         let name = unsafe withUnsafeBytes(of: storage.filter_names) {
           unsafe String(decoding: $0[(64 * place)..<(64 * place + 64)].prefix { $0 != 0 }, as: UTF8.self)
         }
@@ -236,7 +236,7 @@ extension HDF5Object {
     switch UInt8(bitPattern: storage.layout) {
     case UInt8(ascii: "c"):
       let id = id
-      let offset = try HDF5Library.locked { H5Dget_offset(id) }
+      let offset = try HDF5Library.locked { ef_h5_offset(id) }
       return .contiguous(offset: Int(exactly: offset))
     case UInt8(ascii: "h"):
       let extents = unsafe withUnsafeBytes(of: storage.chunk) {
@@ -255,17 +255,17 @@ extension HDF5Object {
   private func chunks(rank: Int, isDirect: Bool) throws(EmbedFuseError) -> HDF5Dataset.ChunkPlaces {
     let id = id
     return try HDF5Library.locked { () throws(EmbedFuseError) in
-      let space = H5Dget_space(id)
-      defer { H5Sclose(space) }
+      let space = ef_h5_space(id)
+      defer { ef_h5_close_space(space) }
       var count: hsize_t = 0
-      try unsafe check(H5Dget_num_chunks(id, space, &count), "its chunks can't be counted")
+      try unsafe check(ef_h5_chunk_count(id, space, &count), "its chunks can't be counted")
       guard isDirect, count <= Self.listedChunks else { return .onDemand(count: Int(clamping: count)) }
       var result: [HDF5Dataset.Chunk] = []
       var corner = [hsize_t](repeating: 0, count: rank)
       for index in 0..<count {
         var (mask, address, size) = (UInt32(0), haddr_t(0), hsize_t(0))
         try unsafe check(
-          H5Dget_chunk_info(id, space, index, &corner, &mask, &address, &size), "its chunks can't be located")
+          ef_h5_chunk_info(id, space, index, &corner, &mask, &address, &size), "its chunks can't be located")
         let (offset, overflow) = UInt64(address).addingReportingOverflow(UInt64(file.userblock))
         let range = try file.check(
           offset: overflow ? .max : offset, byteCount: UInt64(size), of: "a chunk", in: name)

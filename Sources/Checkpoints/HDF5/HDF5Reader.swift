@@ -177,8 +177,8 @@ extension HDF5Reader {
     }
     return try HDF5Library.locked { () throws(EmbedFuseError) in
       var values = [UInt8](repeating: 0, count: info.byteCount)
-      let id = unsafe H5Dopen2(file.id, dataset.path, 0)
-      defer { H5Dclose(id) }
+      let id = unsafe ef_h5_open_dataset(file.id, dataset.path)
+      defer { ef_h5_close_dataset(id) }
       try HDF5Library.check(
         unsafe ef_h5_read(id, 0, nil, nil, nil, &values), .badData, "it can't be read", path: file.path,
         tensor: info.name)

@@ -6,8 +6,9 @@ public enum ProcessMemory {
   /// Buffers from this size on go back to the system when they are freed. Those that are larger than the blocks of a
   /// fusion are mostly kept and used again, so that this costs little.
   private static let returnedBytes: Int32 = 512 << 10
-  /// Room for code and tables that have not been touched yet.
-  private static let untouchedBytes = 8 << 20
+  /// Room for code and tables that have not been touched yet, and for the HDF5 library, which takes 10 MB when it is
+  /// loaded.
+  private static let untouchedBytes = 18 << 20
 
   /// Keeps glibc from holding on to large buffers in a heap for each thread. To be called before there are any.
   public static func returnLargeBuffers() { clinux_return_allocations_from(returnedBytes) }

@@ -1,13 +1,16 @@
-// Trying a file out in a process of its own; a part of shim.h.
+// Trying a file out in a process of its own; what `ef_h5_probe` does.
 //
 // The library was not written for hostile files: versions in use crash, or never come back, on damaged headers
 // (docs/fuzzing.md). So a child process first makes every call by which a file is described. Only if it comes through
 // does the program make them itself. The child runs nothing but the library and libc, which may be used after fork(2)
 // whatever the threads of the parent were doing.
-#ifndef EMBEDFUSE_CHDF5_PROBE_H
-#define EMBEDFUSE_CHDF5_PROBE_H
+#include "Library.h"
+
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -21,7 +24,7 @@ typedef struct {
 } ef_h5_walk;
 
 /// Takes note of an address: 1 if it is new, 0 if it is known, negative without memory.
-static inline int ef_h5_visit(ef_h5_walk *walk, uint64_t address) {
+static int ef_h5_visit(ef_h5_walk *walk, uint64_t address) {
   if (2 * walk->count >= walk->capacity) {
     size_t capacity = walk->capacity ? 2 * walk->capacity : 1024, count = walk->capacity;
     uint64_t *old = walk->seen;
@@ -41,7 +44,7 @@ static inline int ef_h5_visit(ef_h5_walk *walk, uint64_t address) {
 }
 
 /// Reads all texts attached to an object, and the integers of which there are few.
-static inline void ef_h5_try_attributes(hid_t object, size_t limit) {
+static void ef_h5_try_attributes(hid_t object, size_t limit) {
   ef_h5_names names = {NULL, 0, 0};
   if (ef_h5_attributes(object, &names) >= 0) {
     for (size_t at = 0; at < names.count; at += strlen(names.bytes + at) + 1) {
@@ -61,7 +64,7 @@ static inline void ef_h5_try_attributes(hid_t object, size_t limit) {
 }
 
 /// Describes a dataset, and looks its chunks up as long as there are no more than `chunks`.
-static inline void ef_h5_try_dataset(hid_t dataset, hsize_t chunks) {
+static void ef_h5_try_dataset(hid_t dataset, hsize_t chunks) {
   ef_h5_type type;
   ef_h5_storage storage;
   hsize_t extents[32], count = 0, corner[33], size = 0;
@@ -69,7 +72,7 @@ static inline void ef_h5_try_dataset(hid_t dataset, hsize_t chunks) {
   if (ef_h5_describe_type(dataset, &type) < 0 || ef_h5_describe_storage(dataset, &storage) < 0) return;
   int rank = ef_h5_extents(dataset, extents);
   if (type.size <= 16) ef_h5_fill_value(dataset, type.size, value);
-  H5Dget_offset(dataset);
+  h5.Dget_offset(dataset);
   hssize_t elements = 1;
   for (int i = 0; i < rank; i++)
     elements = extents[i] < sizeof value && elements < (hssize_t)sizeof value ? elements * (hssize_t)extents[i]
@@ -77,18 +80,18 @@ static inline void ef_h5_try_dataset(hid_t dataset, hsize_t chunks) {
   if (storage.layout == 'i' && rank >= 0 && type.size <= 16 && elements * (hssize_t)type.size < (hssize_t)sizeof value)
     ef_h5_read(dataset, 0, NULL, NULL, NULL, value);
   if (storage.layout != 'h' || rank < 0) return;
-  hid_t space = H5Dget_space(dataset);
-  if (H5Dget_num_chunks(dataset, space, &count) >= 0 && count <= chunks)
+  hid_t space = h5.Dget_space(dataset);
+  if (h5.Dget_num_chunks(dataset, space, &count) >= 0 && count <= chunks)
     for (hsize_t i = 0; i < count; i++) {
       unsigned mask = 0;
       haddr_t address = 0;
-      if (H5Dget_chunk_info(dataset, space, i, corner, &mask, &address, &size) < 0) break;
+      if (h5.Dget_chunk_info(dataset, space, i, corner, &mask, &address, &size) < 0) break;
     }
-  H5Sclose(space);
+  h5.Sclose(space);
 }
 
 /// Makes the calls that describe an open file: every group, its links, every dataset and every attribute.
-static inline void ef_h5_try_file(hid_t file, size_t text_limit, hsize_t chunks) {
+static void ef_h5_try_file(hid_t file, size_t text_limit, hsize_t chunks) {
   ef_h5_walk walk = {{NULL, 0, 0}, NULL, 0, 0};
   ef_h5_userblock(file);
   ef_h5_append_name(&walk.paths, '/', "/");
@@ -98,7 +101,7 @@ static inline void ef_h5_try_file(hid_t file, size_t text_limit, hsize_t chunks)
     while (start > 0 && walk.paths.bytes[start - 1] != 0) start--;
     char *path = strdup(walk.paths.bytes + start + 1);
     walk.paths.count = start;
-    hid_t object = path == NULL ? -1 : H5Oopen(file, path, H5P_DEFAULT);
+    hid_t object = path == NULL ? -1 : h5.Oopen(file, path, H5P_DEFAULT);
     uint64_t address = 0;
     char kind = object < 0 ? 0 : ef_h5_object_kind(object, &address);
     if (kind != 0 && ef_h5_visit(&walk, address) > 0) {
@@ -118,7 +121,7 @@ static inline void ef_h5_try_file(hid_t file, size_t text_limit, hsize_t chunks)
         }
       free(links.bytes);
     }
-    if (object >= 0) H5Oclose(object);
+    if (object >= 0) h5.Oclose(object);
     free(path);
   }
   free(walk.paths.bytes);
@@ -126,16 +129,13 @@ static inline void ef_h5_try_file(hid_t file, size_t text_limit, hsize_t chunks)
 }
 
 /// The most memory that the process has held, in bytes.
-static inline size_t ef_h5_peak_memory(void) {
+static size_t ef_h5_peak_memory(void) {
   struct rusage usage;
   return getrusage(RUSAGE_SELF, &usage) < 0 ? 0 : (size_t)usage.ru_maxrss << 10;
 }
 
-/// Tries out a file of `size` bytes at `path`, or where that is NULL, the one in mapped `bytes`. The library gets so many
-/// seconds of computing, and 256 MiB of memory besides the file's size: 1 if it came through, also with an error, 0 if
-/// it did not, -1 if no process could be started.
-static inline int ef_h5_probe(const char *path, void *bytes, size_t size, unsigned seconds, size_t text_limit,
-                              uint64_t chunks) {
+int ef_h5_probe(const char *path, void *bytes, size_t size, unsigned seconds, size_t text_limit,
+                uint64_t chunks) {
   int ends[2];
   if (pipe(ends) < 0) return -1;
   fcntl(ends[0], F_SETFD, FD_CLOEXEC);
@@ -165,4 +165,3 @@ static inline int ef_h5_probe(const char *path, void *bytes, size_t size, unsign
   close(ends[0]);
   return child < 0 ? -1 : got == 1;
 }
-#endif
