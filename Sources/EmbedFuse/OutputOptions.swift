@@ -123,8 +123,8 @@ public enum OutputKind: String, Sendable {
       } else { .directory }
   }
 
-  /// Begins what takes a while and doesn't wait for the inputs: loading the library that writes this kind, if it isn't
-  /// always there. To be called as soon as it is known what will be written; outputs don't depend on it.
+  /// Begins what takes a while and doesn't wait for the inputs: loading the library for this kind, if it isn't always
+  /// there. To be called as soon as it is known what will be read or written; only time depends on it.
   public func prepare() {
     if self == .hdf5 { HDF5Library.startLoading() }
   }

@@ -48,7 +48,6 @@ struct ConvertCommand: AsyncParsableCommand {
     let (path, output, dtype, quantizes) = (path, output, dtype, quantize != nil)
     let options = writing.options()
     let opening = opening.options(cacheBytes: writing.memory.cacheBytes(inputs: 1))
-    OutputKind(path: output).prepare()
     let clock = ContinuousClock()
     let start = clock.now
     let result = try await Interruption.cancelling {

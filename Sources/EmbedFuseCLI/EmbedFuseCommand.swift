@@ -37,6 +37,9 @@ struct EmbedFuseCommand: AsyncParsableCommand {
   static func main() async {
     ProcessMemory.returnLargeBuffers()
     Console.openStandardStreams()
+    // In this order, so that the memory that is left doesn't depend on how far loading a library has come.
+    _ = ProcessMemory.reservedBytes
+    for argument in CommandLine.arguments { OutputKind(path: argument).prepare() }
     var resumes = false
     do {
       let arguments = Array(CommandLine.arguments.dropFirst())

@@ -6,16 +6,17 @@ public enum ProcessMemory {
   /// Buffers from this size on go back to the system when they are freed. Those that are larger than the blocks of a
   /// fusion are mostly kept and used again, so that this costs little.
   private static let returnedBytes: Int32 = 512 << 10
-  /// Room for code and tables that have not been touched yet, and for the HDF5 library, which takes 10 MB when it is
-  /// loaded.
-  private static let untouchedBytes = 18 << 20
+  /// Room for code and tables that have not been touched when a program starts, half of it for the HDF5 library, which is
+  /// loaded when it is needed.
+  private static let untouchedBytes = 21 << 20
 
   /// Keeps glibc from holding on to large buffers in a heap for each thread. To be called before there are any.
   public static func returnLargeBuffers() { clinux_return_allocations_from(returnedBytes) }
 
-  /// Bytes that are resident now, with what code and libraries will need soon: `OutputOptions.reservedMemory` for a
-  /// program that is to stay within a limit as a whole. If the system doesn't tell, 32 MiB.
-  public static var reservedBytes: Int {
+  /// Bytes that are resident when this is first asked, which should be when the program starts, with what code and
+  /// libraries will need: `OutputOptions.reservedMemory` for a program that is to stay within a limit as a whole. If the
+  /// system doesn't tell, 32 MiB.
+  public static let reservedBytes: Int = {
     let file = unsafe open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return 32 << 20 }
     defer { close(file) }
@@ -27,5 +28,5 @@ public enum ProcessMemory {
       return 32 << 20
     }
     return pages * Int(sysconf(Int32(_SC_PAGESIZE))) + untouchedBytes
-  }
+  }()
 }
