@@ -42,7 +42,7 @@ import Testing
       let file = try InputFile(path)
       var buffer = [UInt8](repeating: 0, count: 3)
       var span = buffer.mutableSpan
-      try SourceRegion(source: file, offset: 10, elementType: .f6E2M3).read(4..<8, into: &span)
+      try file.storage(from: 10, elementType: .f6E2M3).read(4..<8, into: &span)
       #expect(buffer == [13, 14, 15])
     }
   }

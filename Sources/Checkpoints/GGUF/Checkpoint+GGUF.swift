@@ -14,7 +14,7 @@ extension Checkpoint {
       let storage: any TensorStorage =
         entry.type == .q8Zero
         ? Q8Storage(file: file, offset: entry.offset)
-        : SourceRegion(source: file, offset: entry.offset, elementType: entry.info.elementType)
+        : file.storage(from: entry.offset, elementType: entry.info.elementType)
       return StoredTensor(info: entry.info, storage: storage, path: path)
     }
     var notes: [String] = []

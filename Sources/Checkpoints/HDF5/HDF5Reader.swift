@@ -148,7 +148,7 @@ extension HDF5Reader {
     case .contiguous(let offset?):
       let range = try file.check(
         offset: UInt64(offset), byteCount: UInt64(info.byteCount), of: "its data", in: info.name)
-      return SourceRegion(source: file.input, offset: range.lowerBound, elementType: info.elementType)
+      return file.input.storage(from: range.lowerBound, elementType: info.elementType)
     case .contiguous(nil):
       guard let element = dataset.fillValue else {
         throw EmbedFuseError(

@@ -60,8 +60,10 @@ struct FileBytes: ByteSource {
 }
 
 /// The storage of a tensor whose elements stand in a source of bytes as they are: little-endian, row-major.
-struct SourceRegion: TensorStorage {
-  let source: any ByteSource
+///
+/// It is generic so that, for a file, it fits into an existential without memory of its own.
+private struct SourceRegion<Source: ByteSource>: TensorStorage {
+  let source: Source
   /// The source's byte at which the first element starts, at any alignment.
   let offset: Int
   let elementType: ElementType
@@ -74,6 +76,14 @@ struct SourceRegion: TensorStorage {
     let start = elementType.byteCount(ofElements: range.lowerBound)
     let end = elementType.byteCount(ofElements: range.upperBound)
     try source.read(end - start, at: offset + start, into: &bytes)
+  }
+}
+
+extension ByteSource {
+  /// The storage of a tensor whose elements stand here as they are, from byte `offset` on, at any alignment: little-endian,
+  /// row-major.
+  func storage(from offset: Int, elementType: ElementType) -> any TensorStorage {
+    SourceRegion(source: self, offset: offset, elementType: elementType)
   }
 }
 

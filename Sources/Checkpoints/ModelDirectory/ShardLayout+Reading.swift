@@ -6,7 +6,7 @@ extension ShardLayout {
   /// - Parameter path: where it stands.
   /// - Throws: `EmbedFuseError`: bad data if it is a link, or its size or header are not what this layout writes;
   ///   missing input if it can't be read.
-  public func tensors(ofShard shard: Int, writtenAt path: String) throws(EmbedFuseError) -> [StoredTensor] {
+  package func tensors(ofShard shard: Int, writtenAt path: String) throws(EmbedFuseError) -> [StoredTensor] {
     let infos = tensors(ofShard: shard)
     let expected = try SafetensorsLayout(tensors: infos, metadata: SafetensorsWriter.plainMetadata)
     guard !FilePath.isLink(path) else {
@@ -22,7 +22,7 @@ extension ShardLayout {
     }
     return zip(infos, expected.offsets).map { info, offset in
       StoredTensor(
-        info: info, storage: SourceRegion(source: file, offset: offset, elementType: info.elementType),
+        info: info, storage: file.storage(from: offset, elementType: info.elementType),
         path: path
       )
     }

@@ -16,7 +16,7 @@ extension Checkpoint {
     ) { range throws(EmbedFuseError) in
       try file.bytes(range)
     }
-    let values = SourceRegion(source: file, offset: header.dataOffset, elementType: header.elementType)
+    let values = file.storage(from: header.dataOffset, elementType: header.elementType)
     return Checkpoint(
       path: path, format: .numpy, tensors: [try header.tensor(named: name, values: values, path: path)],
       files: [(path, file.byteCount)])

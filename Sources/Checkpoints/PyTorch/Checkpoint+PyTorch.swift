@@ -153,7 +153,7 @@ extension TorchFile {
         source: source, offset: start, extents: tensor.extents, strides: tensor.strides,
         width: tensor.unitWidth)
     } else {
-      storage = SourceRegion(source: source, offset: start, elementType: tensor.elementType)
+      storage = source.storage(from: start, elementType: tensor.elementType)
     }
     if isBigEndian, tensor.unitWidth > 1 {
       storage = ByteSwappedStorage(stored: storage, type: tensor.elementType)

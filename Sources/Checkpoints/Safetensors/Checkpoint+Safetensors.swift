@@ -16,7 +16,7 @@ extension Checkpoint {
       tensors: header.entries.map { entry in
         StoredTensor(
           info: entry.info,
-          storage: SourceRegion(source: file, offset: entry.offset, elementType: entry.info.elementType),
+          storage: file.storage(from: entry.offset, elementType: entry.info.elementType),
           path: path)
       }, metadata: header.metadata, aliases: aliases(header.metadata, of: header.entries.map(\.info.name)),
       files: [(path, file.byteCount)])

@@ -46,7 +46,7 @@ struct ZipArchive: Sendable {
 
   /// The storage of a tensor whose elements start at byte `offset` of an entry: little-endian, row-major.
   func storage(of entry: ZipEntry, from offset: Int, elementType: ElementType) -> any TensorStorage {
-    SourceRegion(source: source(of: entry), offset: offset, elementType: elementType)
+    source(of: entry).storage(from: offset, elementType: elementType)
   }
 
   /// All bytes of an entry, checked against its CRC-32 where it has one.
