@@ -2,16 +2,16 @@ import Kernels
 import TensorCore
 
 /// The checkpoint to which another is stored: `HDF5Writer` then writes the differences to its tensors.
-public struct DeltaBase: Sendable {
+package struct DeltaBase: Sendable {
   /// The path that readers will look for: as given, or of an absolute one the last component.
-  public let recordedPath: String
+  package let recordedPath: String
   private let tensors: [String: StoredTensor]
 
   /// Opens the checkpoint at `path`.
   ///
   /// - Throws: `EmbedFuseError` as `ModelSource.open` has it; usage for a checkpoint that is itself stored relative to
   ///   another, since two files could then be lost with one.
-  public init(at path: String) throws(EmbedFuseError) {
+  package init(at path: String) throws(EmbedFuseError) {
     let source = try ModelSource.open(path, options: OpeningOptions(describing: true))
     guard source.relativeTo == nil else {
       throw EmbedFuseError(
@@ -74,7 +74,7 @@ final class DeltaEncoder: Sendable {
 
 extension StoredTensor {
   /// The digest of a block, whose bytes stand at the front of `buffer` afterwards.
-  public func digest(
+  package func digest(
     ofBlock range: Range<Int>, reading buffer: inout [UInt8]
   ) throws(EmbedFuseError) -> ContentDigest {
     let size = info.elementType.byteCount(ofElements: range.count)

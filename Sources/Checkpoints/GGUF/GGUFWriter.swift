@@ -6,9 +6,9 @@ import TensorCore
 ///
 /// Tensors keep their names and their order. llama.cpp opens files whose names follow its own scheme and have less
 /// than 64 bytes; others are for programs that know them.
-public final class GGUFWriter: CheckpointWriter {
+package final class GGUFWriter: CheckpointWriter {
   /// The tensors in the order given.
-  public let tensors: [TensorInfo]
+  package let tensors: [TensorInfo]
 
   private let file: OutputFile
   private let layout: GGUFLayout
@@ -24,7 +24,7 @@ public final class GGUFWriter: CheckpointWriter {
   ///   - quantizes: true to store matrices of F32, F16 or BF16 in Q8_0 if their rows are multiples of 32 elements,
   ///     quantised from F32 as ggml's reference does. All else stays as it is.
   /// - Throws: `EmbedFuseError`: cannot create; bad data listing the tensors that GGUF can't hold.
-  public init(
+  package init(
     creating path: String, tensors: [TensorInfo], metadata: GGUFMetadata, quantizes: Bool = false
   ) throws(EmbedFuseError) {
     self.tensors = tensors
@@ -38,7 +38,7 @@ public final class GGUFWriter: CheckpointWriter {
   }
 
   /// Writes a run where it belongs.
-  public func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
+  package func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
     let type = tensors[tensor].elementType
     precondition(bytes.count == type.byteCount(ofElements: range.count), "a run is as long as its elements")
     if layout.types[tensor] == .q8Zero {
@@ -68,14 +68,14 @@ public final class GGUFWriter: CheckpointWriter {
   }
 
   /// Replaces the key-value pairs by others that take the same room.
-  public func setMetadata(_ metadata: GGUFMetadata) throws(EmbedFuseError) {
+  package func setMetadata(_ metadata: GGUFMetadata) throws(EmbedFuseError) {
     let replaced = try GGUFLayout(tensors: tensors, metadata: metadata, quantizes: quantizes).bytes
     precondition(replaced.count == layout.bytes.count, "metadata must keep its length")
     try file.write(replaced.span, at: 0)
   }
 
   /// Checks that every byte has been written, and closes the file.
-  public func finish() throws(EmbedFuseError) {
+  package func finish() throws(EmbedFuseError) {
     let missing = remaining.load(ordering: .acquiring)
     guard missing == 0 else {
       throw EmbedFuseError(.internalError, "\(missing) bytes of tensors were not written", path: file.path)

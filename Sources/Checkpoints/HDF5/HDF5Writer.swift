@@ -6,9 +6,9 @@ import TensorCore
 /// Chunks of about 1 MiB are shuffled and compressed by the workers that bring them, outside of the HDF5 library,
 /// and stored in the tensors' order; the file's bytes depend on the tensors alone. They are plain HDF5 with the
 /// registered Zstandard filter 32015, which h5py with hdf5plugin reads.
-public final class HDF5Writer: CheckpointWriter {
+package final class HDF5Writer: CheckpointWriter {
   /// The tensors being written, in the order of the file.
-  public let tensors: [TensorInfo]
+  package let tensors: [TensorInfo]
   private let path: String
   private let layouts: [ChunkLayout]
   /// The number of each tensor's first chunk among the chunks of all tensors, and the number of all.
@@ -33,7 +33,7 @@ public final class HDF5Writer: CheckpointWriter {
   ///   - heldBack: how many chunks at most wait in memory for an earlier one.
   ///   - base: the checkpoint to whose tensors of the same name, type and shape the differences are stored; nil to
   ///     store values.
-  public init(
+  package init(
     creating path: String, tensors: [TensorInfo],
     metadata: KeyValuePairs<String, String> = ["format": "pt"],
     compression: ChunkCompression = .weights, heldBack: Int = 16,
@@ -71,10 +71,10 @@ public final class HDF5Writer: CheckpointWriter {
   }
 
   /// The elements of one chunk, where chunks can be runs of the tensor's `BlockGrid`; otherwise about as many.
-  public func runLength(of tensor: Int) -> Int { layouts[tensor].runLength }
+  package func runLength(of tensor: Int) -> Int { layouts[tensor].runLength }
 
   /// Compresses what `bytes` completes and stores it, or leaves it to the worker that stores what comes before.
-  public func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
+  package func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
     guard let delta = deltas[tensor] else { return try store(bytes, of: tensor, at: range) }
     var buffers = try buffers.take()
     defer { self.buffers.put(buffers) }
@@ -113,24 +113,24 @@ public final class HDF5Writer: CheckpointWriter {
   }
 
   /// Replaces the texts attached to the checkpoint, until `finish` stores them.
-  public func setMetadata(_ metadata: [(key: String, value: String)]) {
+  package func setMetadata(_ metadata: [(key: String, value: String)]) {
     file.setMetadata(metadata.reduce(into: [:]) { $0[$1.key] = $1.value })
   }
 
   /// Adds a file that travels with the tensors, for example a tokenizer, under a path relative to the model.
   ///
   /// It is compressed at once and stored by `finish`, after the tensors, in the order of the paths.
-  public func add(file name: String, bytes: [UInt8]) throws(EmbedFuseError) {
+  package func add(file name: String, bytes: [UInt8]) throws(EmbedFuseError) {
     try file.add(file: name, bytes: bytes)
   }
 
   /// Lets workers that wait for an earlier run fail.
-  public func abandon() {
+  package func abandon() {
     order.abandon(EmbedFuseError(.internalError, "the writing was given up", path: path))
   }
 
   /// Stores the files that were added, and closes the file. Whoever publishes it flushes it to disk.
-  public func finish() throws(EmbedFuseError) {
+  package func finish() throws(EmbedFuseError) {
     guard order.committed == firstChunks.last else {
       throw EmbedFuseError(
         .internalError, "\(order.committed) chunks were written of \(firstChunks.last!)", path: path)

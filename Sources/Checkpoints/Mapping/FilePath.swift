@@ -2,9 +2,9 @@ import Glibc
 import TensorCore
 
 /// Paths as text, and what the file system says of them.
-public enum FilePath {
+package enum FilePath {
   /// What stands at a path, symbolic links followed.
-  public enum Kind: Sendable {
+  package enum Kind: Sendable {
     /// A regular file.
     case file
     /// A directory.
@@ -14,7 +14,7 @@ public enum FilePath {
   }
 
   /// What stands at a path; nil if nothing does.
-  public static func kind(of path: String) -> Kind? {
+  package static func kind(of path: String) -> Kind? {
     var info = stat()
     guard unsafe stat(path, &info) == 0 else { return nil }
     switch info.st_mode & S_IFMT {
@@ -25,7 +25,7 @@ public enum FilePath {
   }
 
   /// The working directory; nil if it is gone.
-  public static var workingDirectory: String? { resolved(".") }
+  package static var workingDirectory: String? { resolved(".") }
 
   /// True if the last component of the path is a symbolic link.
   static func isLink(_ path: String) -> Bool {
@@ -34,7 +34,7 @@ public enum FilePath {
   }
 
   /// True if both paths lead to the same file or directory.
-  public static func isSame(_ first: String, _ second: String) -> Bool {
+  package static func isSame(_ first: String, _ second: String) -> Bool {
     var a = stat()
     var b = stat()
     guard unsafe stat(first, &a) == 0, unsafe stat(second, &b) == 0 else { return false }
@@ -42,7 +42,7 @@ public enum FilePath {
   }
 
   /// True if `path` is `folder` or stands anywhere below it, symbolic links followed; false if either is missing.
-  public static func isWithin(_ path: String, _ folder: String) -> Bool {
+  package static func isWithin(_ path: String, _ folder: String) -> Bool {
     guard let path = resolved(path), let folder = resolved(folder) else { return false }
     return path == folder || path.utf8.starts(with: (folder == "/" ? "/" : folder + "/").utf8)
   }
@@ -55,34 +55,34 @@ public enum FilePath {
   }
 
   /// `folder/name`; the name alone if the folder is empty.
-  public static func join(_ folder: String, _ name: String) -> String {
+  package static func join(_ folder: String, _ name: String) -> String {
     if folder.isEmpty { return name }
     if name.isEmpty { return folder }
     return folder.hasSuffix("/") ? folder + name : folder + "/" + name
   }
 
   /// The path without slashes at its end.
-  public static func trimmed(_ path: String) -> String {
+  package static func trimmed(_ path: String) -> String {
     var path = path[...]
     while path.count > 1, path.hasSuffix("/") { path = path.dropLast() }
     return String(path)
   }
 
   /// The folder that holds `path`: `.` if it names none.
-  public static func folder(of path: String) -> String {
+  package static func folder(of path: String) -> String {
     let path = trimmed(path)
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
   /// The last component of a path.
-  public static func name(of path: String) -> String {
+  package static func name(of path: String) -> String {
     String(trimmed(path).split(separator: "/").last ?? "/")
   }
 
   /// A path as given, but of an absolute one only the last component: what files record must not tell about the
   /// machine.
-  public static func portable(_ path: String) -> String {
+  package static func portable(_ path: String) -> String {
     path.hasPrefix("/") ? name(of: path) : path
   }
 
@@ -101,7 +101,7 @@ public enum FilePath {
   }
 
   /// The names in a directory, sorted by their bytes, without `.` and `..`.
-  public static func names(in directory: String) throws(EmbedFuseError) -> [String] {
+  package static func names(in directory: String) throws(EmbedFuseError) -> [String] {
     guard let stream = unsafe opendir(directory) else {
       throw EmbedFuseError.system(.missingInput, "the directory can't be read", path: directory)
     }

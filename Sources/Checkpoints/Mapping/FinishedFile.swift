@@ -2,12 +2,12 @@ import Glibc
 import TensorCore
 
 /// Giving a finished file a second name, so that it can be published without being written again.
-public enum FinishedFile {
+package enum FinishedFile {
   /// Links a file to a new name, or copies it where the file system has no links.
   ///
   /// - Throws: `EmbedFuseError`: cannot create if something has the name; missing input or input/output if the file
   ///   can't be read or the copy not written.
-  public static func place(_ path: String, at newPath: String) throws(EmbedFuseError) {
+  package static func place(_ path: String, at newPath: String) throws(EmbedFuseError) {
     try OutputFile.makeDirectories(FilePath.folder(of: newPath))
     if unsafe link(path, newPath) == 0 { return }
     guard [EPERM, EXDEV, EMLINK, ENOSYS, EOPNOTSUPP].contains(errno) else {
@@ -27,18 +27,18 @@ public enum FinishedFile {
   }
 
   /// Flushes the name of a file or directory to disk, as far as its file system can.
-  public static func synchronizeName(of path: String) throws(EmbedFuseError) {
+  package static func synchronizeName(of path: String) throws(EmbedFuseError) {
     try FileTree.synchronizeEntry(FilePath.folder(of: path))
   }
 
   /// Gives a file or directory another name, if it can.
-  public static func rename(_ path: String, to newPath: String) { unsafe Glibc.rename(path, newPath) }
+  package static func rename(_ path: String, to newPath: String) { unsafe Glibc.rename(path, newPath) }
 
   /// Removes a file, or a directory with what it holds. Does nothing if there is nothing.
-  public static func remove(_ path: String) { FileTree.remove(path) }
+  package static func remove(_ path: String) { FileTree.remove(path) }
 
   /// Removes all files below a directory but some, given by their paths relative to it. Does nothing if it isn't there.
-  public static func removeOthers(in directory: String, keeping kept: Set<String>, below folder: String = "")
+  package static func removeOthers(in directory: String, keeping kept: Set<String>, below folder: String = "")
   {
     for name in (try? FilePath.names(in: FilePath.join(directory, folder))) ?? [] {
       let relative = FilePath.join(folder, name)
@@ -53,5 +53,5 @@ public enum FinishedFile {
   }
 
   /// Removes a directory if it is empty.
-  public static func removeIfEmpty(_ directory: String) { unsafe rmdir(directory) }
+  package static func removeIfEmpty(_ directory: String) { unsafe rmdir(directory) }
 }

@@ -7,11 +7,11 @@ import TensorCore
 ///
 /// Streaming goes through `pread(2)` into cache-resident buffers because touching every mapped page once costs a
 /// page fault each. A file that shrinks while it is open gives an error, not a signal.
-public final class InputFile: Sendable {
+package final class InputFile: Sendable {
   /// The path as it was given.
-  public let path: String
+  package let path: String
   /// The size in bytes when the file was opened.
-  public let byteCount: Int
+  package let byteCount: Int
 
   private let descriptor: Int32
   /// The address of the mapping, which is made when first asked for; 0 before.
@@ -21,7 +21,7 @@ public final class InputFile: Sendable {
   ///
   /// - Parameter isInput: false for one of our own, which is none of the inputs that a log notes.
   /// - Throws: `EmbedFuseError`: missing input if it isn't there, can't be read, or is no regular file.
-  public init(_ path: String, isInput: Bool = true) throws(EmbedFuseError) {
+  package init(_ path: String, isInput: Bool = true) throws(EmbedFuseError) {
     self.path = path
     guard !path.utf8.contains(0) else {
       // The system would take the path to end there, and open another file.
@@ -69,7 +69,7 @@ public final class InputFile: Sendable {
   /// Reads `count` bytes from byte `offset` on into the front of `bytes`.
   ///
   /// - Throws: `EmbedFuseError`: input/output if the read fails or the file has become shorter.
-  public func read(_ count: Int, at offset: Int, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError)
+  package func read(_ count: Int, at offset: Int, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError)
   {
     precondition(count <= bytes.count)
     var done = 0
@@ -91,7 +91,7 @@ public final class InputFile: Sendable {
   }
 
   /// The bytes of a range, in an array of their own.
-  public func bytes(_ range: Range<Int>) throws(EmbedFuseError) -> [UInt8] {
+  package func bytes(_ range: Range<Int>) throws(EmbedFuseError) -> [UInt8] {
     var result = Array(repeating: UInt8(0), count: range.count)
     var span = result.mutableSpan
     try read(range.count, at: range.lowerBound, into: &span)
@@ -99,7 +99,7 @@ public final class InputFile: Sendable {
   }
 
   /// The bytes of the whole file.
-  public func bytes() throws(EmbedFuseError) -> [UInt8] { try bytes(0..<byteCount) }
+  package func bytes() throws(EmbedFuseError) -> [UInt8] { try bytes(0..<byteCount) }
 
   /// Reads a range in pieces of at most `pieceBytes`, one after the other, and lets `body` look at each.
   ///
@@ -122,14 +122,14 @@ public final class InputFile: Sendable {
   /// The bytes of a whole file of our own, such as a record.
   ///
   /// - Throws: as `init` and `read`.
-  public static func record(at path: String) throws(EmbedFuseError) -> [UInt8] {
+  package static func record(at path: String) throws(EmbedFuseError) -> [UInt8] {
     try InputFile(path, isInput: false).bytes()
   }
 
   /// Lets `body` look at a range of the mapped file. Of a file that is cut short meanwhile it may see zeros.
   ///
   /// - Throws: what `body` throws, or an input/output error if the file can't be mapped or has become shorter.
-  public func withMappedBytes<Result>(
+  package func withMappedBytes<Result>(
     _ range: Range<Int>, _ body: (Span<UInt8>) throws(EmbedFuseError) -> Result
   ) throws(EmbedFuseError) -> Result {
     precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
@@ -162,7 +162,7 @@ public final class InputFile: Sendable {
 
   /// Gives back the pages of the mapping that were looked at. The system counts them, and those around them, as memory
   /// of the process; they are read again if they are needed again.
-  public func releaseMappedPages() {
+  package func releaseMappedPages() {
     mapping.withLock { address in
       guard address != 0 else { return }
       _ = unsafe madvise(UnsafeMutableRawPointer(bitPattern: address), byteCount, MADV_DONTNEED)

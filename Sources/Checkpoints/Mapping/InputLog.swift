@@ -3,9 +3,9 @@ import TensorCore
 /// The input files that a piece of work has opened, and the state in which it found them.
 ///
 /// Whoever sets `current` for a task finds every file in it that the task and its children open.
-public final class InputLog: Sendable {
+package final class InputLog: Sendable {
   /// Where the files that this task opens are noted; nil for nowhere.
-  @TaskLocal public static var current: InputLog?
+  @TaskLocal package static var current: InputLog?
 
   private struct Entry {
     var identity: FileIdentity
@@ -18,15 +18,15 @@ public final class InputLog: Sendable {
   private let entries = Locked<[ExactString: Entry]>([:])
 
   /// A log of nothing.
-  public init() {}
+  package init() {}
 
   /// The paths of the files that were opened, as they were given, sorted.
-  public var paths: [String] {
+  package var paths: [String] {
     entries.withLock { $0.keys.map(\.text).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) } }
   }
 
   /// Runs `body`; the files that it opens are noted here.
-  public func noting<Result>(
+  package func noting<Result>(
     _ body: () throws(EmbedFuseError) -> Result
   ) throws(EmbedFuseError) -> Result {
     try Self.$current.withValue(self) { Swift.Result { () throws(EmbedFuseError) in try body() } }.get()
@@ -51,7 +51,7 @@ public final class InputLog: Sendable {
   /// to its end under its old identity.
   ///
   /// - Throws: `EmbedFuseError` (input/output) naming the files that changed.
-  public func checkUnchanged() throws(EmbedFuseError) {
+  package func checkUnchanged() throws(EmbedFuseError) {
     let changed = entries.withLock { entries in
       entries.filter { path, entry in
         if entry.differs { return true }

@@ -7,9 +7,9 @@ import TensorCore
 ///
 /// Of a file that will be flushed the system is told to begin writing to disk every 16 MiB, so that the flush finds
 /// little to do.
-public final class OutputFile: Sendable {
+package final class OutputFile: Sendable {
   /// Where it is written.
-  public let path: String
+  package let path: String
   private let descriptor: Int32
   private let isFlushed: Bool
   private let isOpen = Atomic<Bool>(true)
@@ -24,7 +24,7 @@ public final class OutputFile: Sendable {
   ///   - isFlushed: false if nobody will wait for the disk.
   /// - Throws: `EmbedFuseError`: cannot create if the file can't be made; input/output if the disk is too full for
   ///   it, telling how much is free.
-  public convenience init(
+  package convenience init(
     creating path: String, byteCount: Int = 0, isFlushed: Bool = true
   ) throws(EmbedFuseError) {
     try self.init(path, flags: O_CREAT | O_EXCL, isFlushed: isFlushed)
@@ -77,7 +77,7 @@ public final class OutputFile: Sendable {
   /// Writes bytes from byte `offset` on.
   ///
   /// - Throws: `EmbedFuseError`: input/output, naming the position and what to do.
-  public func write(_ bytes: Span<UInt8>, at offset: Int) throws(EmbedFuseError) {
+  package func write(_ bytes: Span<UInt8>, at offset: Int) throws(EmbedFuseError) {
     var done = 0
     while done < bytes.count {
       let written = unsafe bytes.withUnsafeBufferPointer { buffer in
@@ -104,7 +104,7 @@ public final class OutputFile: Sendable {
   ///
   /// - Throws: `EmbedFuseError`: input/output, since file systems over a network tell only now that they have no
   ///   room.
-  public func close() throws(EmbedFuseError) {
+  package func close() throws(EmbedFuseError) {
     guard isOpen.exchange(false, ordering: .relaxed) else { return }
     // Linux frees the descriptor even where EINTR says that it was interrupted.
     guard Glibc.close(descriptor) == 0 || errno == EINTR else {
@@ -113,7 +113,7 @@ public final class OutputFile: Sendable {
   }
 
   /// Writes a whole small file.
-  public static func write(_ bytes: [UInt8], to path: String) throws(EmbedFuseError) {
+  package static func write(_ bytes: [UInt8], to path: String) throws(EmbedFuseError) {
     let file = try OutputFile(creating: path)
     try file.write(bytes.span, at: 0)
     try file.close()
@@ -127,7 +127,7 @@ public final class OutputFile: Sendable {
   }
 
   /// Makes a directory, and those above it as far as they are missing.
-  public static func makeDirectories(_ path: String) throws(EmbedFuseError) {
+  package static func makeDirectories(_ path: String) throws(EmbedFuseError) {
     if FilePath.kind(of: path) == .directory { return }
     let parent = FilePath.folder(of: path)
     if parent != path { try makeDirectories(parent) }

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 
 /// The memory of the process that a fusion runs in, for a program that has it to itself.
-public enum ProcessMemory {
+package enum ProcessMemory {
   /// Buffers from this size on go back to the system when they are freed. Those that are larger than the blocks of a
   /// fusion are mostly kept and used again, so that this costs little.
   private static let returnedBytes: Int32 = 512 << 10
@@ -11,12 +11,12 @@ public enum ProcessMemory {
   private static let untouchedBytes = 21 << 20
 
   /// Keeps glibc from holding on to large buffers in a heap for each thread. To be called before there are any.
-  public static func returnLargeBuffers() { clinux_return_allocations_from(returnedBytes) }
+  package static func returnLargeBuffers() { clinux_return_allocations_from(returnedBytes) }
 
   /// Bytes that are resident when this is first asked, which should be when the program starts, with what code and
   /// libraries will need: `OutputOptions.reservedMemory` for a program that is to stay within a limit as a whole. If the
   /// system doesn't tell, 32 MiB.
-  public static let reservedBytes: Int = {
+  package static let reservedBytes: Int = {
     let file = unsafe open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return 32 << 20 }
     defer { close(file) }

@@ -9,9 +9,9 @@ import TensorCore
 /// by its lock (`StagingFolder`) that nobody is at work in it, and removes or continues it.
 ///
 /// A symbolic link at the final path is never followed and never replaced: it is an error.
-public final class Publication: Sendable {
+package final class Publication: Sendable {
   /// What is published.
-  public enum Kind: Sendable {
+  package enum Kind: Sendable {
     /// One file.
     case file
     /// A directory.
@@ -19,9 +19,9 @@ public final class Publication: Sendable {
   }
 
   /// The final path.
-  public let path: String
+  package let path: String
   /// Where to write before publication: an empty directory, or the path of a file that is to be created.
-  public let stagingPath: String
+  package let stagingPath: String
 
   private let staging: StagingFolder
   private let kind: Kind
@@ -41,7 +41,7 @@ public final class Publication: Sendable {
   ///     what dead runs left.
   /// - Throws: `EmbedFuseError`: cannot create if something stands at the path and isn't to be replaced, or if
   ///   the folder is missing or can't be written.
-  public init(
+  package init(
     to path: String, kind: Kind, overwrite: Bool, synchronize: Bool,
     continuing worth: ((String) -> Int)? = nil
   ) throws(EmbedFuseError) {
@@ -89,27 +89,27 @@ public final class Publication: Sendable {
   deinit { abandon() }
 
   /// The staging path of a file within a directory that is being published.
-  public func path(for relative: String) -> String {
+  package func path(for relative: String) -> String {
     FilePath.join(stagingPath, relative)
   }
 
   /// A folder for records of what is finished, which is not published; made by whoever keeps some.
-  public var recordsPath: String { staging.recordsPath }
+  package var recordsPath: String { staging.recordsPath }
 
   /// Leaves what was written, unless it has been published, to a run that continues this one.
-  public func keep() {
+  package func keep() {
     guard isOpen.exchange(false, ordering: .relaxed) else { return }
     staging.keep()
   }
 
   /// Removes what was written, unless it has been published.
-  public func abandon() {
+  package func abandon() {
     guard isOpen.exchange(false, ordering: .relaxed) else { return }
     staging.remove()
   }
 
   /// Removes what runs that have ended left beside an output, as the next run for it would.
-  public static func removeLeftovers(of path: String) { StagingFolder.removeDead(for: path) }
+  package static func removeLeftovers(of path: String) { StagingFolder.removeDead(for: path) }
 
   /// Flushes everything to disk and gives it its final name.
   ///
@@ -118,7 +118,7 @@ public final class Publication: Sendable {
   /// - Throws: `EmbedFuseError`: cannot create if something has appeared there meanwhile and isn't to be
   ///   replaced; input/output if flushing or renaming fails. Nothing appears under the final name then, except
   ///   if only its folder could not be flushed, which the message says.
-  public func publish() throws(EmbedFuseError) {
+  package func publish() throws(EmbedFuseError) {
     guard isOpen.load(ordering: .relaxed) else {
       throw EmbedFuseError(.internalError, "the output was published or abandoned before", path: path)
     }
@@ -150,7 +150,7 @@ public final class Publication: Sendable {
   /// A directory that holds no model is not replaced, so that `-o ~ --force` can't remove a home folder.
   ///
   /// - Throws: `EmbedFuseError` (cannot create).
-  public static func checkReplaceable(
+  package static func checkReplaceable(
     _ path: String, kind: Kind, overwrite: Bool
   ) throws(EmbedFuseError) {
     var info = stat()

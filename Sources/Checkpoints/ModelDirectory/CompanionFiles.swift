@@ -6,7 +6,7 @@ extension ModelSource {
   /// looked into end in a slash.
   ///
   /// - Throws: `EmbedFuseError` (missing input) if the directory can't be read.
-  public func ignoredFiles() throws(EmbedFuseError) -> [String] {
+  package func ignoredFiles() throws(EmbedFuseError) -> [String] {
     guard FilePath.kind(of: path) == .directory else { return [] }
     let prefix = path.hasSuffix("/") ? path : path + "/"
     let read = weightFiles.map(\.path).filter { $0.hasPrefix(prefix) }.map {
@@ -18,12 +18,12 @@ extension ModelSource {
 }
 
 /// The files of a model directory that are neither weights nor left over from training.
-public enum CompanionFiles {
+package enum CompanionFiles {
   /// Folders nested deeper than this are not looked into.
   private static let depthLimit = 8
 
   /// The name of the manifest.
-  public static let manifest = "embedfuse.json"
+  package static let manifest = "embedfuse.json"
   /// The name of the model card.
   static let modelCard = "README.md"
 

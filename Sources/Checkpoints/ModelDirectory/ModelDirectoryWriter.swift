@@ -1,12 +1,12 @@
 import TensorCore
 
 /// Writes the weights of a model directory, or some of its shards.
-public final class ModelDirectoryWriter: CheckpointWriter {
+package final class ModelDirectoryWriter: CheckpointWriter {
   /// The tensors in the order given.
-  public var tensors: [TensorInfo] { layout.placements.map(\.info) }
+  package var tensors: [TensorInfo] { layout.placements.map(\.info) }
 
   /// Which file each tensor goes to.
-  public let layout: ShardLayout
+  package let layout: ShardLayout
 
   /// The writer of each shard; nil for those that are not made.
   private let writers: [SafetensorsWriter?]
@@ -20,7 +20,7 @@ public final class ModelDirectoryWriter: CheckpointWriter {
   ///   - layout: the tensors and their files.
   ///   - shards: the files that are made; nil for all.
   ///   - isFlushed: as `OutputFile` has it.
-  public init(
+  package init(
     in directory: String, _ layout: ShardLayout, making shards: [Int]? = nil, isFlushed: Bool = true
   ) throws(EmbedFuseError) {
     self.layout = layout
@@ -47,22 +47,22 @@ public final class ModelDirectoryWriter: CheckpointWriter {
   }
 
   /// As `SafetensorsWriter` has it.
-  public func runLength(of tensor: Int) -> Int {
+  package func runLength(of tensor: Int) -> Int {
     writer(of: tensor).runLength(of: targets[tensor].tensor)
   }
 
   /// Writes a run into the tensor's file.
-  public func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
+  package func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
     try writer(of: tensor).write(bytes, of: targets[tensor].tensor, at: range)
   }
 
   /// Checks that a file is complete and closes it, while others are still written.
-  public func finish(shard: Int) throws(EmbedFuseError) {
+  package func finish(shard: Int) throws(EmbedFuseError) {
     try writers[shard]?.finish()
   }
 
   /// Checks that every file that is made is complete.
-  public func finish() throws(EmbedFuseError) {
+  package func finish() throws(EmbedFuseError) {
     for writer in writers { try writer?.finish() }
   }
 }

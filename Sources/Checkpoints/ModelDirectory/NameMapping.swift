@@ -5,17 +5,17 @@ import TensorCore
 /// Data-parallel wrappers, compilers and libraries put prefixes before all names of a checkpoint (`module.`,
 /// `_orig_mod.`, `0.auto_model.`, `bert.`), which say nothing of the model. Of all ways to take such prefixes off
 /// the input's names, the base's, or both, the one that makes most names agree is used.
-public struct NameMapping: Sendable {
+package struct NameMapping: Sendable {
   /// The input's name for each name of the base that it has.
-  public let inputNames: [String: String]
+  package let inputNames: [String: String]
   /// The names of the base that the input lacks, in the base's order.
-  public let missing: [String]
+  package let missing: [String]
   /// The names of the input that the base lacks, in the input's order.
-  public let extra: [String]
+  package let extra: [String]
   /// The prefix taken off the input's names to compare them; empty for none.
-  public let inputPrefix: String
+  package let inputPrefix: String
   /// The prefix taken off the base's names to compare them; empty for none.
-  public let basePrefix: String
+  package let basePrefix: String
 
   /// Prefixes that wrap whole models.
   static let wrappers = [
@@ -33,7 +33,7 @@ public struct NameMapping: Sendable {
   ///
   /// - Throws: `EmbedFuseError` (bad data) if two ways of taking prefixes off agree equally well but match
   ///   different tensors, or if two tensors of one side have the same name.
-  public init(base: [String], input: [String], path: String) throws(EmbedFuseError) {
+  package init(base: [String], input: [String], path: String) throws(EmbedFuseError) {
     try Self.checkNames(base, of: "the base's", path: path)
     if base == input {
       // No other way can match more names, or all of them otherwise: prefixes only make names shorter.

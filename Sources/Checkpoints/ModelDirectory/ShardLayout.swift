@@ -2,43 +2,43 @@ import TensorCore
 
 /// Which file of a model directory each tensor goes to: one safetensors file for each module folder, or shards with an
 /// index where a folder's weights exceed a size.
-public struct ShardLayout: Sendable {
+package struct ShardLayout: Sendable {
   /// Where a tensor goes.
-  public struct Placement: Sendable {
+  package struct Placement: Sendable {
     /// The folder within the directory; empty for the root.
-    public let folder: String
+    package let folder: String
     /// The tensor under its name within that folder's checkpoint.
-    public let info: TensorInfo
+    package let info: TensorInfo
 
     /// A tensor of a folder.
-    public init(folder: String, info: TensorInfo) {
+    package init(folder: String, info: TensorInfo) {
       self.folder = folder
       self.info = info
     }
   }
 
   /// One safetensors file.
-  public struct Shard: Sendable {
+  package struct Shard: Sendable {
     /// Its path within the directory.
-    public let path: String
+    package let path: String
     /// Its tensors in order, by their places among all.
-    public let tensors: [Int]
+    package let tensors: [Int]
     /// The bytes of its tensors.
-    public let byteCount: Int
+    package let byteCount: Int
   }
 
   /// The tensors with their folders, in the order given.
-  public let placements: [Placement]
+  package let placements: [Placement]
   /// The files, folder by folder.
-  public let shards: [Shard]
+  package let shards: [Shard]
   /// The index of each folder whose weights are in shards.
-  public let indexes: [(path: String, bytes: [UInt8])]
+  package let indexes: [(path: String, bytes: [UInt8])]
 
   /// Lays tensors out.
   ///
   /// - Parameter maximumShardBytes: the most bytes of tensors in one file. A larger tensor has a file of its own.
   /// - Throws: `EmbedFuseError` (bad data) for a tensor that stands in a folder twice.
-  public init(_ placements: [Placement], maximumShardBytes: Int) throws(EmbedFuseError) {
+  package init(_ placements: [Placement], maximumShardBytes: Int) throws(EmbedFuseError) {
     self.placements = placements
     var shards: [Shard] = []
     var indexes: [(path: String, bytes: [UInt8])] = []
@@ -77,7 +77,7 @@ public struct ShardLayout: Sendable {
   }
 
   /// The tensors of a shard in order.
-  public func tensors(ofShard shard: Int) -> [TensorInfo] {
+  package func tensors(ofShard shard: Int) -> [TensorInfo] {
     shards[shard].tensors.map { placements[$0].info }
   }
 
@@ -108,13 +108,13 @@ public struct ShardLayout: Sendable {
 
 extension ShardLayout {
   /// Writes the indexes into a directory that holds the shards.
-  public func writeIndexes(in directory: String) throws(EmbedFuseError) {
+  package func writeIndexes(in directory: String) throws(EmbedFuseError) {
     for (path, bytes) in indexes { try OutputFile.write(bytes, to: FilePath.join(directory, path)) }
   }
 
   /// The shards that each of `count` parts makes: every shard, largest first, goes to the part that has the fewest
   /// bytes yet, so that no two parts differ by more than the largest shard. Depends on the sizes alone.
-  public func shares(of count: Int) -> [[Int]] {
+  package func shares(of count: Int) -> [[Int]] {
     var shares = Array(repeating: [Int](), count: count)
     var loads = Array(repeating: 0, count: count)
     let largestFirst = shards.indices.sorted {

@@ -5,9 +5,9 @@ import TensorCore
 ///
 /// NumPy has no names for BF16 and the types of 8 bits: their elements are bytes without a meaning to it (`V2`, `V1`),
 /// and a remark on the archive's entry tells the type to those who know to look there.
-public final class NumPyArchiveWriter: CheckpointWriter {
+package final class NumPyArchiveWriter: CheckpointWriter {
   /// The tensors in the order given.
-  public let tensors: [TensorInfo]
+  package let tensors: [TensorInfo]
 
   /// The checksum of a run.
   private struct Part: Sendable {
@@ -29,7 +29,7 @@ public final class NumPyArchiveWriter: CheckpointWriter {
   ///   - path: where; nothing may stand there.
   ///   - tensors: what is to be written; names must differ.
   /// - Throws: `EmbedFuseError`: cannot create; bad data listing the tensors that an archive can't hold.
-  public init(creating path: String, tensors: [TensorInfo]) throws(EmbedFuseError) {
+  package init(creating path: String, tensors: [TensorInfo]) throws(EmbedFuseError) {
     try Self.check(tensors)
     self.tensors = tensors
     headers = tensors.map(Self.header)
@@ -83,7 +83,7 @@ public final class NumPyArchiveWriter: CheckpointWriter {
   }
 
   /// Writes a run where it belongs.
-  public func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
+  package func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
     let type = tensors[tensor].elementType
     precondition(bytes.count == type.byteCount(ofElements: range.count), "a run is as long as its elements")
     let start = type.byteCount(ofElements: range.lowerBound)
@@ -93,12 +93,12 @@ public final class NumPyArchiveWriter: CheckpointWriter {
   }
 
   /// Adds a file that travels with the tensors. It is written by `finish`, after them; NumPy gives its bytes.
-  public func add(file name: String, bytes: [UInt8]) {
+  package func add(file name: String, bytes: [UInt8]) {
     others.withLock { $0.append((name, bytes)) }
   }
 
   /// Checks that every byte has been written, writes headers, other files and directory, and closes the file.
-  public func finish() throws(EmbedFuseError) {
+  package func finish() throws(EmbedFuseError) {
     var directory: [UInt8] = []
     for (tensor, header) in headers.enumerated() {
       let checksum = try checksum(of: tensor)

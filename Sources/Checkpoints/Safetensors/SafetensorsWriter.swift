@@ -6,14 +6,14 @@ import TensorCore
 /// Tensors keep their order but for alignment: wider element types come first, so that each is naturally aligned.
 /// The header's metadata may be replaced before the file is finished by other values of the same length, for
 /// digests of what is being written.
-public final class SafetensorsWriter: CheckpointWriter {
+package final class SafetensorsWriter: CheckpointWriter {
   /// The longest header that the format allows.
-  public static var headerLimit: Int { SafetensorsHeader.lengthLimit }
+  package static var headerLimit: Int { SafetensorsHeader.lengthLimit }
   /// The metadata of a file of which nothing else is to be said.
-  public static let plainMetadata = [(key: "format", value: "pt")]
+  package static let plainMetadata = [(key: "format", value: "pt")]
 
   /// The tensors in the order given.
-  public let tensors: [TensorInfo]
+  package let tensors: [TensorInfo]
 
   private let file: OutputFile
   /// The byte at which each tensor starts.
@@ -30,7 +30,7 @@ public final class SafetensorsWriter: CheckpointWriter {
   ///   - isFlushed: as `OutputFile` has it.
   /// - Throws: `EmbedFuseError`: cannot create; bad data for a name that stands twice or a header that the format
   ///   doesn't allow.
-  public init(
+  package init(
     creating path: String, tensors: [TensorInfo], metadata: [(key: String, value: String)] = plainMetadata,
     isFlushed: Bool = true
   ) throws(EmbedFuseError) {
@@ -44,7 +44,7 @@ public final class SafetensorsWriter: CheckpointWriter {
   }
 
   /// Writes a run where it belongs.
-  public func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
+  package func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
     let start = tensors[tensor].elementType.byteCount(ofElements: range.lowerBound)
     precondition(
       start + bytes.count == tensors[tensor].elementType.byteCount(ofElements: range.upperBound),
@@ -54,14 +54,14 @@ public final class SafetensorsWriter: CheckpointWriter {
   }
 
   /// Replaces metadata by other values of the same length.
-  public func setMetadata(_ metadata: [(key: String, value: String)]) throws(EmbedFuseError) {
+  package func setMetadata(_ metadata: [(key: String, value: String)]) throws(EmbedFuseError) {
     let replaced = try SafetensorsLayout(tensors: tensors, metadata: metadata)
     precondition(replaced.bytes.count == headerByteCount, "metadata must keep its length")
     try file.write(replaced.bytes.span, at: 0)
   }
 
   /// Checks that every byte has been written, and closes the file.
-  public func finish() throws(EmbedFuseError) {
+  package func finish() throws(EmbedFuseError) {
     let missing = remaining.load(ordering: .acquiring)
     guard missing == 0 else {
       throw EmbedFuseError(.internalError, "\(missing) bytes of tensors were not written", path: file.path)
