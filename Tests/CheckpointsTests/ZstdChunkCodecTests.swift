@@ -64,6 +64,41 @@ import Testing
     }
   }
 
+  /// A chunk whose lower planes are noise, as those of weights are.
+  private func weights(_ elements: Int, width: Int, noisy: Int) -> [UInt8] {
+    let noise = noise(elements * width)
+    return noise.indices.map { $0 % width < noisy ? noise[$0] : noise[$0] >> 6 }
+  }
+
+  @Test(arguments: [2, 4, 8], [32_768, 131_072, 131_073, 300_001])
+  func planesOfNoiseAreStoredAsTheyAre(width: Int, elements: Int) throws {
+    let encoder = try ChunkEncoder(.weights)
+    for noisy in 1..<width {
+      let chunk = weights(elements, width: width, noisy: noisy)
+      let frame = try #require(try encoder.encode(chunk.span, width: width))
+      let filters: [ChunkFilter] = [.shuffle(width: width), .zstd]
+      #expect(try decode(frame, filters, count: chunk.count) == chunk)
+      #expect(unsafe ZSTD_getFrameContentSize(frame, frame.count) == UInt64(chunk.count))
+      #expect(unsafe ZSTD_findFrameCompressedSize(frame, frame.count) == frame.count)
+      // The rest takes about two bits of eight.
+      #expect(frame.count < elements * noisy + elements * (width - noisy) / 3 + 200)
+      for place in [9, 12 + elements / 2, frame.count - 30, frame.count - 1] {
+        var damaged = frame
+        damaged[place] ^= 1
+        #expect(throws: EmbedFuseError.self) { try decode(damaged, filters, count: chunk.count) }
+      }
+    }
+  }
+
+  @Test func planesThatOnlyBeginAsNoiseAreCompressed() throws {
+    let noise = noise(1 << 19)
+    // Plane 0 is noise in its first half alone, plane 1 has few values of the 256.
+    let chunk = noise.indices.map { $0 % 2 == 0 && $0 < 1 << 18 ? noise[$0] : noise[$0] & 0xF8 }
+    let frame = try #require(try ChunkEncoder(.weights).encode(chunk.span, width: 2))
+    #expect(try decode(frame, [.shuffle(width: 2), .zstd], count: chunk.count) == chunk)
+    #expect(frame.count < 380_000)
+  }
+
   @Test func incompressibleChunkHasNoFrame() throws {
     for compression in [ChunkCompression.weights, .level(3)] {
       #expect(try ChunkEncoder(compression).encode(noise(65_536).span, width: 4) == nil)

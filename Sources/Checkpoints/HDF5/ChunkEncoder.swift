@@ -1,3 +1,4 @@
+import CXXHash
 import CZstd
 import Kernels
 import TensorCore
@@ -47,8 +48,6 @@ public enum ChunkCompression: Sendable, Hashable {
     }
     unsafe self.context = unsafe context
     self.compression = compression
-    try set(ZSTD_c_checksumFlag, 1)
-    try set(ZSTD_c_contentSizeFlag, 1)
     // A chunk stays where it is until its frame is complete, so there is no need for a copy of it. Without that
     // parameter (not a stable one) it is copied, and the frame is the same.
     _ = unsafe ZSTD_CCtx_setParameter(context, stableInBuffer, 1)
@@ -128,13 +127,30 @@ public enum ChunkCompression: Sendable, Hashable {
   ) throws(EmbedFuseError) -> Bool {
     let capacity = max(0, source.count - 1)
     unsafe source.withUnsafeBytes { bytes in
+      let length = bytes.count / parts
+      let noise = parts > 1 ? unsafe noise(in: bytes, parts: parts) : 0
       unsafe chunk.set(capacity: capacity) { frame in
-        unsafe ef_zstd_compress(
-          context, bytes.baseAddress, parts, bytes.count / parts, frame.baseAddress, capacity)
+        guard noise > 0, noise < parts, bytes.count <= UInt32.max else {
+          return unsafe ef_zstd_compress(
+            context, bytes.baseAddress, parts, length, frame.baseAddress, capacity)
+        }
+        let checksum = unsafe UInt32(truncatingIfNeeded: XXH64(bytes.baseAddress, bytes.count, 0))
+        return unsafe ef_zstd_compress_rest(
+          context, bytes.baseAddress, noise, parts, length, checksum, frame.baseAddress, capacity)
       }
     }
     guard ZSTD_isError(chunk.count) == 0 else { throw EmbedFuseError.zstd(chunk.count) }
     return chunk.count > 0
+  }
+}
+
+extension ChunkEncoder {
+  /// How many of the first parts are noise, as the lower bytes of weights are, which the entropy coder needn't look at.
+  private func noise(in bytes: UnsafeRawBufferPointer, parts: Int) -> Int {
+    let length = bytes.count / parts
+    return (0..<parts).first { part in
+      unsafe ef_zstd_is_noise(bytes.baseAddress! + part * length, length) == 0
+    } ?? parts
   }
 }
 
