@@ -6,7 +6,7 @@ extension ModelSource {
   /// looked into end in a slash.
   ///
   /// - Throws: `EmbedFuseError` (missing input) if the directory can't be read.
-  package func ignoredFiles() throws(EmbedFuseError) -> [String] {
+  public func ignoredFiles() throws(EmbedFuseError) -> [String] {
     guard FilePath.kind(of: path) == .directory else { return [] }
     let prefix = path.hasSuffix("/") ? path : path + "/"
     let read = weightFiles.map(\.path).filter { $0.hasPrefix(prefix) }.map {
