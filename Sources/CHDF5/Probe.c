@@ -46,19 +46,19 @@ static int ef_h5_visit(ef_h5_walk *walk, uint64_t address) {
 /// Reads all texts attached to an object, and the integers of which there are few.
 static void ef_h5_try_attributes(hid_t object, size_t limit) {
   ef_h5_names names = {NULL, 0, 0};
-  if (ef_h5_attributes(object, &names) >= 0) {
-    for (size_t at = 0; at < names.count; at += strlen(names.bytes + at) + 1) {
-      const char *name = names.bytes + at + 1;
-      size_t length = 0;
-      free(ef_h5_read_text(object, name, limit, &length));
-      ef_h5_names texts = {NULL, 0, 0};
-      ef_h5_read_texts(object, name, limit, &texts);
-      free(texts.bytes);
-      int64_t count = ef_h5_count_integers(object, name);
-      uint64_t *values = count > 0 && (size_t)count <= limit / 8 ? (uint64_t *)malloc((size_t)count * 8) : NULL;
-      if (values != NULL) ef_h5_read_integers(object, name, values, (hsize_t)count);
-      free(values);
-    }
+  // The program asks for attributes by name, which those that can't be listed may have.
+  if (ef_h5_attributes(object, &names) < 0) _exit(1);
+  for (size_t at = 0; at < names.count; at += strlen(names.bytes + at) + 1) {
+    const char *name = names.bytes + at + 1;
+    size_t length = 0;
+    free(ef_h5_read_text(object, name, limit, &length));
+    ef_h5_names texts = {NULL, 0, 0};
+    ef_h5_read_texts(object, name, limit, &texts);
+    free(texts.bytes);
+    int64_t count = ef_h5_count_integers(object, name);
+    uint64_t *values = count > 0 && (size_t)count <= limit / 8 ? (uint64_t *)malloc((size_t)count * 8) : NULL;
+    if (values != NULL) ef_h5_read_integers(object, name, values, (hsize_t)count);
+    free(values);
   }
   free(names.bytes);
 }

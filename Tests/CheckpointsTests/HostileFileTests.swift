@@ -57,8 +57,8 @@ import Testing
   }
 
   /// Files on which the HDF5 library itself crashes, or never comes back.
-  @Test(arguments: ["damaged_crash", "damaged_hang"]) func filesThatTheHDF5LibraryFailsOn(name: String) throws
-  {
+  @Test(arguments: ["damaged_crash", "damaged_hang", "damaged_list"])
+  func filesThatTheHDF5LibraryFailsOn(name: String) throws {
     let error = try refusal { _ = try HDF5Reader(Fixtures.path("samples/hdf5/\(name).h5")) }
     #expect(error.problem.contains("the HDF5 library fails on it"), "\(error)")
   }
