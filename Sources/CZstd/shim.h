@@ -45,7 +45,8 @@ static inline void ef_zstd_put(uint8_t *target, uint32_t value, size_t bytes) {
 /// The same for a chunk of less than 4 GiB whose first `raw` parts are noise, which are stored as they are: RFC 8878, with a frame
 /// of a single segment. `checksum` is the lower half of XXH64 over all parts.
 ///
-/// The blocks of the other parts are cut out of a frame of their own, whose matches reach no further back than itself.
+/// The blocks of the other parts are cut out of a frame of their own, whose matches reach no further back than itself. Returns 0 too
+/// if that frame's header is not the one that is expected.
 static inline size_t ef_zstd_compress_rest(ZSTD_CCtx *context, const void *source, size_t raw, size_t count, size_t length,
                                            uint32_t checksum, void *target, size_t capacity) {
   // A magic number and two bytes: the descriptor, which tells neither size nor dictionary nor checksum, and the window.
@@ -59,7 +60,9 @@ static inline size_t ef_zstd_compress_rest(ZSTD_CCtx *context, const void *sourc
   status = ef_zstd_stream(context, (const uint8_t *)source + raw * length, count - raw, length, frame + start - OWN_HEADER,
                           capacity - start - CHECKSUM + OWN_HEADER);
   if (status == 0 || ZSTD_isError(status)) return status;
-  size_t end = start - OWN_HEADER + status;
+  static const uint8_t own[] = {0x28, 0xB5, 0x2F, 0xFD, 0};
+  if (memcmp(frame + start - OWN_HEADER, own, sizeof own) != 0) return 0;
+  const size_t end = start - OWN_HEADER + status;
   ef_zstd_put(frame, ZSTD_MAGICNUMBER, 4);
   frame[4] = 0xA4;  // A size of four bytes, a single segment, and a checksum.
   ef_zstd_put(frame + 5, (uint32_t)(count * length), 4);

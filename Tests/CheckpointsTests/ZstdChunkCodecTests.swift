@@ -90,6 +90,21 @@ import Testing
     }
   }
 
+  @Test func aFrameWithAnotherHeaderIsNotTakenApart() throws {
+    let length = 200_000
+    let source = noise(length) + [UInt8](repeating: 7, count: length)
+    var frame = [UInt8](repeating: 0, count: source.count)
+    let context = unsafe try #require(ZSTD_createCCtx())
+    defer { unsafe ZSTD_freeCCtx(context) }
+    func size() -> Int {
+      unsafe ef_zstd_compress_rest(context, source, 1, 2, length, 0, &frame, frame.count)
+    }
+    #expect((length..<length + 200).contains(size()))
+    // zstd's format without the magic number.
+    #expect(unsafe ZSTD_CCtx_setParameter(context, ZSTD_c_experimentalParam2, 1) == 1)
+    #expect(size() == 0)
+  }
+
   @Test func planesThatOnlyBeginAsNoiseAreCompressed() throws {
     let noise = noise(1 << 19)
     // Plane 0 is noise in its first half alone, plane 1 has few values of the 256.
