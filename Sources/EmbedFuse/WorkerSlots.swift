@@ -16,12 +16,6 @@ final class WorkerSlots: Sendable {
 
   /// Waits until a slot is free, and takes it.
   func take() async {
-    let isTaken = state.withLock { state in
-      guard state.free > 0 else { return false }
-      state.free -= 1
-      return true
-    }
-    guard !isTaken else { return }
     await withCheckedContinuation { continuation in
       let isTaken = state.withLock { state in
         guard state.free > 0 else {
