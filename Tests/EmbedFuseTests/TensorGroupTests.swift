@@ -53,8 +53,8 @@ import Testing
     #expect(!FileManager.default.fileExists(atPath: folder(name)))
   }
 
-  @Test func runsAtOnceShareTheWorkersOfAPool() async throws {
-    let pool = WorkerPool(width: 2)
+  @Test(arguments: 1...3) func runsAtOnceShareTheWorkersOfAPool(width: Int) async throws {
+    let pool = WorkerPool(width: width)
     let running = Locked((now: 0, most: 0, taken: 0))
     try await withThrowingTaskGroup(of: Int.self) { tasks in
       for _ in 0..<5 {
@@ -80,7 +80,27 @@ import Testing
       for try await done in tasks { #expect(done == 8) }
     }
     let (now, most, taken) = running.withLock { $0 }
-    #expect(now == 0 && most == 2 && taken == 5)
+    #expect(now == 0 && most <= width && taken == 5)
+  }
+
+  @Test(.enabled(if: ProcessInfo.processInfo.activeProcessorCount > 1))
+  func aRunTakesTheWorkersThatAnotherDoesNotNeed() async throws {
+    let pool = WorkerPool(width: 2)
+    // Each of two runs has one job, which ends when the other's has begun.
+    let (first, second) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+    try await withThrowingTaskGroup(of: [Bool].self) { tasks in
+      for (own, other) in [(first, second), (second, first)] {
+        tasks.addTask {
+          try await pool.run(
+            1, worker: { false },
+            job: { _, hasMet in
+              own.signal()
+              hasMet = other.wait(timeout: .now() + 120) == .success
+            }, gathered: { $0 })
+        }
+      }
+      for try await hasMet in tasks { #expect(hasMet == [true]) }
+    }
   }
 
   @Test func turnsComeInOrderAndAFailureEndsThem() async throws {
