@@ -36,11 +36,10 @@ package struct FileSeal: Sendable {
     let pieces = pieces.sorted { $0.range.lowerBound < $1.range.lowerBound }
     var seal: [UInt8] = []
     for piece in pieces {
-      seal.append(littleEndian: piece.range.lowerBound)
-      seal.append(littleEndian: piece.range.count)
+      seal += UInt64(piece.range.lowerBound).littleEndianBytes + UInt64(piece.range.count).littleEndianBytes
       piece.digest.append(to: &seal)
     }
-    seal.append(littleEndian: pieces.count)
+    seal += UInt64(pieces.count).littleEndianBytes
     let file = try InputFile(path, isInput: false)
     try digest(of: file, outside: pieces, upTo: file.byteCount, and: seal.span).append(to: &seal)
     try OutputFile.append(seal + mark, at: file.byteCount, to: path)
@@ -55,14 +54,13 @@ package struct FileSeal: Sendable {
     guard footerStart >= 0 else { throw Self.isMissing(in: path) }
     let footer = try file.bytes(footerStart..<file.byteCount)
     guard footer.suffix(Self.mark.count).elementsEqual(Self.mark) else { throw Self.isMissing(in: path) }
-    guard let count = Int(littleEndian: footer[..<8]), count <= footerStart / Piece.byteCount else {
+    guard let count = footer.span.count(at: 0), count <= footerStart / Piece.byteCount else {
       throw Self.isDamaged(path)
     }
     let table = try file.bytes(footerStart - count * Piece.byteCount..<footerStart)
     var pieces: [Piece] = []
     for start in stride(from: 0, to: table.count, by: Piece.byteCount) {
-      guard let offset = Int(littleEndian: table[start..<start + 8]),
-        let size = Int(littleEndian: table[start + 8..<start + 16]),
+      guard let offset = table.span.count(at: start), let size = table.span.count(at: start + 8),
         offset >= pieces.last?.range.upperBound ?? 0, offset <= footerStart - table.count,
         size <= footerStart - table.count - offset
       else { throw Self.isDamaged(path) }
@@ -123,15 +121,7 @@ package struct FileSeal: Sendable {
   }
 }
 
-extension [UInt8] {
-  fileprivate mutating func append(littleEndian value: Int) {
-    for place in 0..<8 { append(UInt8(truncatingIfNeeded: value >> (8 * place))) }
-  }
-}
-
-extension Int {
-  /// The number in 8 bytes; nil if it is none that counts bytes.
-  fileprivate init?(littleEndian bytes: ArraySlice<UInt8>) {
-    self.init(exactly: bytes.reversed().reduce(0 as UInt64) { $0 << 8 | UInt64($1) })
-  }
+extension Span<UInt8> {
+  /// The number whose 8 bytes start at `offset`; nil if it is none that counts bytes.
+  fileprivate func count(at offset: Int) -> Int? { Int(exactly: littleEndian(UInt64.self, at: offset)) }
 }
