@@ -97,9 +97,14 @@ static void *ef_h5_load_thread(void *unused) {
   return NULL;
 }
 
-void ef_h5_load_early(void) {
+static void ef_h5_start_thread(void) {
   pthread_t thread;
   if (pthread_create(&thread, NULL, ef_h5_load_thread, NULL) == 0) pthread_detach(thread);
+}
+
+void ef_h5_load_early(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, ef_h5_start_thread);
 }
 
 herr_t ef_h5_enter(void) { return h5.Eset_auto2(H5E_DEFAULT, NULL, NULL); }
