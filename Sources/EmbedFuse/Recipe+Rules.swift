@@ -16,7 +16,8 @@ extension Recipe {
     guard !rules.isEmpty else { return [] }
     let fused = rows.filter { $0.sources[0]?.info.elementType.isFusable == true }
     let names = fused.map { row in [row.name, row.comparableName] + row.sources.compactMap { $0?.info.name } }
-    return rules.filter { rule in !names.contains { rule.pattern.matches($0) } }.map {
+    var matcher = NameMatcher()
+    return rules.filter { rule in !names.contains { matcher.matches(rule.pattern, $0) } }.map {
       "no tensor fits the rule for \($0.parameter): \($0.pattern.description.printable)"
     }
   }

@@ -34,13 +34,13 @@ struct ParameterResolver {
   /// The values of all parameters that tensors have.
   ///
   /// - Throws: `EmbedFuseError` (usage) for a parameter that has no value.
-  func resolve() throws(EmbedFuseError) -> [ResolvedParameter] {
+  func resolve(_ matcher: inout NameMatcher) throws(EmbedFuseError) -> [ResolvedParameter] {
     var result: [ResolvedParameter] = []
     for parameter in description.parameters {
       switch parameter.scope {
       case .method: continue
       case .tensor:
-        let found = try find(parameter, in: shared, names: names, path: nil)
+        let found = try find(parameter, in: shared, names: names, path: nil, &matcher)
         result.append(
           ResolvedParameter(
             name: parameter.name, values: [found.value], texts: [found.text], origins: [found.origin]))
@@ -49,7 +49,8 @@ struct ParameterResolver {
         var texts: [String] = []
         var origins: [String] = []
         for (model, path) in zip(models, paths) {
-          let found = try find(parameter, in: model.levels + shared, names: model.names, path: path)
+          let found = try find(
+            parameter, in: model.levels + shared, names: model.names, path: path, &matcher)
           values.append(found.value)
           texts.append(found.text)
           origins.append(found.origin)
@@ -62,13 +63,13 @@ struct ParameterResolver {
   }
 
   private func find(
-    _ parameter: Parameter, in levels: [Level], names: [String], path: String?
+    _ parameter: Parameter, in levels: [Level], names: [String], path: String?, _ matcher: inout NameMatcher
   ) throws(EmbedFuseError) -> (value: Double, text: String, origin: String) {
     var hasRules = false
     for level in levels {
       guard let value = level.values[parameter.name] else { continue }
       hasRules = true
-      guard let rule = value.rule(for: names) else { continue }
+      guard let rule = value.rule(for: names, &matcher) else { continue }
       let origin = rule.pattern.map { "\(level.name), \($0)" } ?? level.name
       return try point(of: rule, parameter, origin: origin)
     }

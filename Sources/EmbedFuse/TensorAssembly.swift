@@ -43,6 +43,7 @@ struct TensorAssembly {
     var fused = 0
     /// The settings of all tensors, once they are known and if none can have others.
     var settings: Settings?
+    var matcher = NameMatcher()
   }
 
   private var offset: Int { recipe.base == nil ? 0 : 1 }
@@ -145,7 +146,7 @@ struct TensorAssembly {
       settings = known
     } else {
       settings = try self.settings(
-        of: ingredients, names: outputNames(name, of: row), shared: shared, depth: depth)
+        of: ingredients, names: outputNames(name, of: row), shared: shared, depth: depth, &course.matcher)
     }
     if isUniform { course.settings = settings }
     let outputType = recipe.elementType ?? outputType(of: ingredients, reference: type)
@@ -164,14 +165,15 @@ struct TensorAssembly {
   }
 
   private func settings(
-    of ingredients: [Ingredient], names: [String], shared: [ParameterResolver.Level], depth: Double?
+    of ingredients: [Ingredient], names: [String], shared: [ParameterResolver.Level], depth: Double?,
+    _ matcher: inout NameMatcher
   ) throws(EmbedFuseError) -> Settings {
     let models = ingredients.filter { $0.model != nil }
     let resolved = try ParameterResolver(
       description: recipe.method.description, names: names, depth: depth ?? 0,
       shared: shared, models: models.map { ($0.names, $0.levels) },
       paths: models.map { recipe.models[$0.model!] }
-    ).resolve()
+    ).resolve(&matcher)
     let values = resolved.reduce(into: [String: [Double]]()) { $0[$1.name] = $1.values }
     return Settings(
       parameters: resolved, values: values, priors: values["weight"] ?? models.map { _ in 1 },

@@ -12,14 +12,8 @@ public enum NamePattern: Sendable, Hashable {
 
   /// True if one of the names of a tensor fits.
   public func matches(_ names: [String]) -> Bool {
-    switch self {
-    case .contains(let text): text.isEmpty || text == "*" || names.contains { $0.contains(text) }
-    case .glob(let glob): names.contains { Glob(glob).matches($0) }
-    case .regex(let pattern):
-      (try? Self.expression(pattern)).map { regex in names.contains { (try? regex.firstMatch(in: $0)) != nil }
-      }
-        ?? false
-    }
+    var matcher = NameMatcher()
+    return matcher.matches(self, names)
   }
 
   /// The most bytes of a regular expression, and the most brackets and set operators in it.
@@ -113,8 +107,11 @@ public struct TensorValue: Sendable, Hashable, ExpressibleByFloatLiteral, Expres
   }
 
   /// The rule for a tensor, which may go by several names, or nil if none fits.
-  public func rule(for names: [String]) -> Rule? {
-    rules.first { !$0.points.isEmpty && ($0.pattern?.matches(names) ?? true) }
+  func rule(for names: [String], _ matcher: inout NameMatcher) -> Rule? {
+    for rule in rules where !rule.points.isEmpty {
+      guard let pattern = rule.pattern, !matcher.matches(pattern, names) else { return rule }
+    }
+    return nil
   }
 }
 

@@ -124,6 +124,7 @@ import Testing
               - {filter: q_proj, value: 0.1}
               - {match: "model.layers.[12].mlp.*", value: 0.2}
               - {regex: "layers\\\\.3\\\\..*norm", value: 0.3}
+              - {regex: "layers\\\\.3\\\\..*down", value: 0.4}
         - DEEP/ft2
       parameters:
         weight: 1
@@ -133,6 +134,7 @@ import Testing
       ("model.layers.1.self_attn.q_proj.weight", [0.1, 0.5], "model 1, filter 'q_proj'"),
       ("model.layers.2.mlp.up_proj.weight", [0.2, 0.5], "model 1, match 'model.layers.[12].mlp.*'"),
       ("model.layers.3.input_layernorm.weight", [0.3, 0.5], "model 1, regex 'layers\\.3\\..*norm'"),
+      ("model.layers.3.mlp.down_proj.weight", [0.4, 0.5], "model 1, regex 'layers\\.3\\..*down'"),
       ("model.layers.3.mlp.up_proj.weight", [0.5, 0.5], "recipe"),
       ("model.embed_tokens.weight", [0.9, 0.9], "recipe, filter 'embed'"),
     ]
