@@ -79,6 +79,14 @@ import Testing
     #expect(error.description.contains("/nowhere/at/all: can't be opened for reading: No such file"))
   }
 
+  @Test func aFileOfOurOwnThatIsGoneIsNoMissingInput() throws {
+    let error = try #require(throws: EmbedFuseError.self) {
+      try InputFile("/nowhere/at/all", isInput: false)
+    }
+    #expect(error.code == .inputOutput && error.errno == ENOENT)
+    #expect(error.remedy == "the folder has gone; start again")
+  }
+
   @Test func whatIsNoFileIsNamed() throws {
     try withTemporaryFolder { folder in
       let directory = try #require(throws: EmbedFuseError.self) { try InputFile(folder) }

@@ -5,8 +5,8 @@ import TensorCore
 package enum FinishedFile {
   /// Links a file to a new name, or copies it where the file system has no links.
   ///
-  /// - Throws: `EmbedFuseError`: cannot create if something has the name; missing input or input/output if the file
-  ///   can't be read or the copy not written.
+  /// - Throws: `EmbedFuseError`: cannot create if something has the name; input/output if the file can't be read or
+  ///   the copy not written.
   package static func place(_ path: String, at newPath: String) throws(EmbedFuseError) {
     try OutputFile.makeDirectories(FilePath.folder(of: newPath))
     if unsafe link(path, newPath) == 0 { return }

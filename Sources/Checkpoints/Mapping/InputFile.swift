@@ -20,7 +20,8 @@ package final class InputFile: Sendable {
   /// Opens a file.
   ///
   /// - Parameter isInput: false for one of our own, which is none of the inputs that a log notes.
-  /// - Throws: `EmbedFuseError`: missing input if it isn't there, can't be read, or is no regular file.
+  /// - Throws: `EmbedFuseError`: missing input if it isn't there, can't be read, or is no regular file; input/output if it is
+  ///   one of our own that can't be opened.
   package init(_ path: String, isInput: Bool = true) throws(EmbedFuseError) {
     self.path = path
     guard !path.utf8.contains(0) else {
@@ -35,7 +36,8 @@ package final class InputFile: Sendable {
     } while descriptor < 0 && errno == EINTR
     guard descriptor >= 0 else {
       guard errno == ENOENT, FilePath.isLink(path) else {
-        throw EmbedFuseError.system(.missingInput, "can't be opened for reading", path: path)
+        throw EmbedFuseError.system(
+          isInput ? .missingInput : .inputOutput, "can't be opened for reading", path: path)
       }
       throw EmbedFuseError(
         .missingInput, "is a symbolic link to something that isn't there", path: path,

@@ -5,7 +5,7 @@ extension ShardLayout {
   ///
   /// - Parameter path: where it stands.
   /// - Throws: `EmbedFuseError`: bad data if it is a link, or its size or header are not what this layout writes;
-  ///   missing input if it can't be read.
+  ///   input/output if it can't be read.
   package func tensors(ofShard shard: Int, writtenAt path: String) throws(EmbedFuseError) -> [StoredTensor] {
     let infos = tensors(ofShard: shard)
     let expected = try SafetensorsLayout(tensors: infos, metadata: SafetensorsWriter.plainMetadata)
