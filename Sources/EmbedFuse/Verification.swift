@@ -75,7 +75,7 @@ public struct Verification: Sendable {
     problems += digests.keys.filter { !known.contains($0) }.sorted().map {
       "tensor \($0.printable) was added"
     }
-    problems += metadataProblems(output?["metadata"]?.objectValue?.members ?? [])
+    problems += try metadataProblems(output?["metadata"]?.objectValue?.members ?? [])
     problems += try fileProblems(files)
     let whole = ContentDigest.of(tensors: digests.map { ($0.key, $0.value) }).description
     if problems.isEmpty, output?["digest"]?.stringValue != whole {
@@ -103,12 +103,12 @@ public struct Verification: Sendable {
   }
 
   /// Texts of the checkpoint that are otherwise. Formats that have no such texts lack them.
-  private func metadataProblems(_ expected: [JSON.Object.Member]) -> [String] {
+  private func metadataProblems(_ expected: [JSON.Object.Member]) throws(EmbedFuseError) -> [String] {
     guard source.format == .safetensors || source.format == .hdf5 else { return [] }
-    return expected.compactMap { member in
-      source.metadata[member.key] == member.value.stringValue
-        ? nil : "the metadata \(member.key.printable) is otherwise"
-    }
+    let expected = expected.reduce(into: [:]) { $0[$1.key] = $1.value.stringValue }
+    let otherwise = expected.filter { source.metadata[$0.key] != $0.value }.keys.sorted()
+    return otherwise.map { "the metadata \($0.printable) is otherwise" }
+      + (try source.problemsOfFiles(expecting: expected))
   }
 
   private func fileProblems(_ files: [JSON.Object.Member]) throws(EmbedFuseError) -> [String] {

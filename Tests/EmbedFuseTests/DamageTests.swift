@@ -101,6 +101,28 @@ import Testing
     }
   }
 
+  /// What stands in each of several weight files, and of an index besides the places of tensors.
+  @Test func textsOfEveryWeightFileCount() async throws {
+    let folder = try TemporaryFolder()
+    let model = Fixtures.path("samples/st/with_dense")
+    var options = OutputOptions(synchronize: false)
+    options.maximumShardBytes = 1 << 20
+    let output = folder("fused")
+    try await FusionPlan(Recipe(models: [model, model], method: .soup())).run(to: output, options: options)
+    let names = try FileManager.default.subpathsOfDirectory(atPath: output)
+    let files = names.filter { $0.hasSuffix(".safetensors") || $0.hasSuffix(".index.json") }
+    #expect(files.contains("2_Dense/model.safetensors") && files.contains("model.safetensors.index.json"))
+    #expect(files.count > 3)
+    for name in files {
+      let bytes = try Data(contentsOf: URL(fileURLWithPath: "\(output)/\(name)"))
+      let isIndex = name.hasSuffix(".json")
+      let start = try #require(bytes.firstRange(of: Data((isIndex ? "{" : "\"__metadata__").utf8)))
+      let end = try #require(bytes[start.lowerBound...].firstIndex(of: UInt8(ascii: "}")))
+      let bits = stride(from: start.lowerBound * 8, to: (end + 1) * 8, by: 3).map { $0 }
+      #expect(try await Self.unnoticed(bits, of: "\(output)/\(name)", in: output) == [], "\(name)")
+    }
+  }
+
   /// Random bits anywhere and near the beginning, in gaps and lists of free space too, and of the seal at the end.
   @Test(arguments: ["fused.h5", "delta.h5"])
   func everyRegionOfAnHDF5FileCounts(name: String) async throws {

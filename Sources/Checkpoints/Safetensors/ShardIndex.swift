@@ -10,8 +10,10 @@ struct ShardIndex {
   let shards: [String]
   /// The file of each tensor.
   let weightMap: [String: String]
-  /// The strings among the index's metadata, without `total_size` and other numbers: they are not relied on.
+  /// The strings among the index's metadata, without numbers.
   let metadata: [String: String]
+  /// The bytes of all tensors, as the index says; they are not relied on.
+  let totalSize: Int?
 
   /// Reads an index and checks that it names plain files of its own folder.
   ///
@@ -48,6 +50,7 @@ struct ShardIndex {
     metadata = (json["metadata"]?.objectValue?.members ?? []).reduce(into: [:]) {
       $0[$1.key] = $1.value.stringValue
     }
+    totalSize = json["metadata"]?["total_size"]?.intValue
   }
 
   /// The path of a shard, links followed to see where it stands.
