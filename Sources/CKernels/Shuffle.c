@@ -7,14 +7,14 @@
 enum { TILE = 2048 };
 
 #define SHUFFLE(WIDTH)                                                                                          \
-  static void shuffle##WIDTH(const uint8_t *restrict source, uint8_t *restrict target, size_t n,               \
-                             size_t stride) {                                                                  \
+  static void shuffle##WIDTH(const uint8_t *restrict source, uint8_t *restrict target, size_t first,           \
+                             size_t count, size_t n, size_t stride) {                                          \
     for (size_t start = 0; start < n; start += TILE) {                                                          \
-      size_t count = n - start < TILE ? n - start : TILE;                                                       \
-      const uint8_t *from = source + start * WIDTH;                                                             \
-      for (size_t b = 0; b < WIDTH; b++) {                                                                      \
+      size_t length = n - start < TILE ? n - start : TILE;                                                      \
+      for (size_t b = 0; b < count; b++) {                                                                      \
+        const uint8_t *from = source + start * WIDTH + first + b;                                               \
         uint8_t *plane = target + b * stride + start;                                                           \
-        for (size_t i = 0; i < count; i++) plane[i] = from[i * WIDTH + b];                                      \
+        for (size_t i = 0; i < length; i++) plane[i] = from[i * WIDTH];                                         \
       }                                                                                                         \
     }                                                                                                           \
   }
@@ -50,17 +50,18 @@ static void unshuffle8(const uint8_t *restrict source, uint8_t *restrict target,
   }
 }
 
-void ck_shuffle(const void *source, void *target, size_t width, size_t n, size_t stride) {
+void ck_shuffle(const void *source, void *target, size_t width, size_t first, size_t count, size_t n,
+                size_t stride) {
   const uint8_t *from = source;
   uint8_t *to = target;
   switch (width) {
-    case 1: memcpy(to, from, n); return;
-    case 2: shuffle2(from, to, n, stride); return;
-    case 4: shuffle4(from, to, n, stride); return;
-    case 8: shuffle8(from, to, n, stride); return;
+    case 1: memcpy(to, from, count * n); return;
+    case 2: shuffle2(from, to, first, count, n, stride); return;
+    case 4: shuffle4(from, to, first, count, n, stride); return;
+    case 8: shuffle8(from, to, first, count, n, stride); return;
     default:
-      for (size_t b = 0; b < width; b++)
-        for (size_t i = 0; i < n; i++) to[b * stride + i] = from[i * width + b];
+      for (size_t b = 0; b < count; b++)
+        for (size_t i = 0; i < n; i++) to[b * stride + i] = from[i * width + first + b];
   }
 }
 

@@ -42,53 +42,65 @@ static inline void ef_zstd_put(uint8_t *target, uint32_t value, size_t bytes) {
   for (size_t i = 0; i < bytes; i++) target[i] = (uint8_t)(value >> (8 * i));
 }
 
-/// The same for a chunk of less than 4 GiB whose first `raw` parts are noise, which are stored as they are: RFC 8878, with a frame
-/// of a single segment. `checksum` is the lower half of XXH64 over all parts.
+static inline uint32_t ef_zstd_get(const uint8_t *source, size_t bytes) {
+  uint32_t value = 0;
+  for (size_t i = 0; i < bytes; i++) value |= (uint32_t)source[i] << (8 * i);
+  return value;
+}
+
+// A frame whose first parts stand in it as they are (RFC 8878): a header of a single segment with a size of four bytes, each of
+// these parts in raw blocks, the blocks of the others, and a checksum.
+enum {
+  EF_ZSTD_HEADER = 9,
+  EF_ZSTD_BLOCK_HEADER = 3,
+  EF_ZSTD_BLOCK = 1 << 17,
+  EF_ZSTD_CHECKSUM = 4,
+  // What zstd puts before blocks that are cut out of a frame of its own: a magic number, and two bytes for the descriptor,
+  // which tells neither size nor dictionary nor checksum, and the window.
+  EF_ZSTD_OWN_HEADER = 6
+};
+
+/// Where byte `at` of the first part stands in a frame.
+static inline size_t ef_zstd_raw_place(size_t at) {
+  return EF_ZSTD_HEADER + (at / EF_ZSTD_BLOCK + 1) * EF_ZSTD_BLOCK_HEADER + at;
+}
+
+/// Bytes from one part of `length` bytes to the next in a frame.
+static inline size_t ef_zstd_raw_stride(size_t length) {
+  return length + (length + EF_ZSTD_BLOCK - 1) / EF_ZSTD_BLOCK * EF_ZSTD_BLOCK_HEADER;
+}
+
+/// Completes a frame of `count` parts in which the first `raw` stand already. `rest` are the others, one after the other, and
+/// `checksum` is the lower half of XXH64 over all. Returns the size, 0 if it would not fit into `capacity` (the first parts are
+/// left as they are then), or a zstd error code.
 ///
-/// The blocks of the other parts are cut out of a frame of their own, whose matches reach no further back than itself. Returns 0 too
+/// The blocks of the rest are cut out of a frame of their own, whose matches reach no further back than itself. Returns 0 too
 /// if that frame's header is not the one that is expected.
-static inline size_t ef_zstd_compress_rest(ZSTD_CCtx *context, const void *source, size_t raw, size_t count, size_t length,
-                                           uint32_t checksum, void *target, size_t capacity) {
-  // A magic number and two bytes: the descriptor, which tells neither size nor dictionary nor checksum, and the window.
-  enum { OWN_HEADER = 6, HEADER = 9, BLOCK_HEADER = 3, BLOCK = 1 << 17, CHECKSUM = 4 };
-  const size_t blocks = (length + BLOCK - 1) / BLOCK;
-  const size_t start = HEADER + raw * (length + blocks * BLOCK_HEADER);
-  if (capacity < start + CHECKSUM) return 0;
-  uint8_t *const frame = (uint8_t *)target;
+static inline size_t ef_zstd_compress_rest(ZSTD_CCtx *context, uint8_t *frame, size_t capacity, size_t raw, size_t count,
+                                           size_t length, const void *rest, uint32_t checksum) {
+  const size_t start = EF_ZSTD_HEADER + raw * ef_zstd_raw_stride(length);
+  if (capacity < start + EF_ZSTD_CHECKSUM) return 0;
   size_t status = ef_zstd_begin(context, (count - raw) * length, 0);
   if (ZSTD_isError(status)) return status;
-  status = ef_zstd_stream(context, (const uint8_t *)source + raw * length, count - raw, length, frame + start - OWN_HEADER,
-                          capacity - start - CHECKSUM + OWN_HEADER);
+  uint8_t *const own = frame + start - EF_ZSTD_OWN_HEADER, kept[EF_ZSTD_OWN_HEADER];
+  memcpy(kept, own, sizeof kept);
+  status = ef_zstd_stream(context, rest, count - raw, length, own, capacity - start - EF_ZSTD_CHECKSUM + EF_ZSTD_OWN_HEADER);
+  const int is_expected = ef_zstd_get(own, 4) == ZSTD_MAGICNUMBER && own[4] == 0;
+  memcpy(own, kept, sizeof kept);
   if (status == 0 || ZSTD_isError(status)) return status;
-  static const uint8_t own[] = {0x28, 0xB5, 0x2F, 0xFD, 0};
-  if (memcmp(frame + start - OWN_HEADER, own, sizeof own) != 0) return 0;
-  const size_t end = start - OWN_HEADER + status;
+  if (!is_expected) return 0;
+  const size_t end = start - EF_ZSTD_OWN_HEADER + status;
   ef_zstd_put(frame, ZSTD_MAGICNUMBER, 4);
   frame[4] = 0xA4;  // A size of four bytes, a single segment, and a checksum.
   ef_zstd_put(frame + 5, (uint32_t)(count * length), 4);
-  uint8_t *block = frame + HEADER;
+  uint8_t *block = frame + EF_ZSTD_HEADER;
   for (size_t part = 0; part < raw; part++)
-    for (size_t at = 0; at < length; at += BLOCK) {
-      const size_t size = length - at < BLOCK ? length - at : BLOCK;
-      ef_zstd_put(block, (uint32_t)size << 3, BLOCK_HEADER);
-      memcpy(block + BLOCK_HEADER, (const uint8_t *)source + part * length + at, size);
-      block += BLOCK_HEADER + size;
+    for (size_t at = 0; at < length; at += EF_ZSTD_BLOCK) {
+      const size_t size = length - at < EF_ZSTD_BLOCK ? length - at : EF_ZSTD_BLOCK;
+      ef_zstd_put(block, (uint32_t)size << 3, EF_ZSTD_BLOCK_HEADER);
+      block += EF_ZSTD_BLOCK_HEADER + size;
     }
-  ef_zstd_put(frame + end, checksum, CHECKSUM);
-  return end + CHECKSUM;
-}
-
-/// True if samples of a part look like noise, of which entropy coding would save no more than a hundredth.
-static inline int ef_zstd_is_noise(const void *part, size_t length) {
-  enum { WINDOWS = 32, WINDOW = 64, SAMPLES = WINDOWS * WINDOW };
-  if (length < 16 * SAMPLES) return 0;
-  const uint8_t *const bytes = (const uint8_t *)part;
-  uint32_t counts[256] = {0};
-  for (size_t w = 0; w < WINDOWS; w++)
-    for (size_t i = 0; i < WINDOW; i++) counts[bytes[(length - WINDOW) / (WINDOWS - 1) * w + i]]++;
-  // The expected sum of squares is that of the means and of the variances, nearly one for each sample.
-  uint64_t squares = 0;
-  for (size_t v = 0; v < 256; v++) squares += (uint64_t)counts[v] * counts[v];
-  return squares < SAMPLES * (SAMPLES / 256) * 23 / 20 + SAMPLES;
+  ef_zstd_put(frame + end, checksum, EF_ZSTD_CHECKSUM);
+  return end + EF_ZSTD_CHECKSUM;
 }
 #endif

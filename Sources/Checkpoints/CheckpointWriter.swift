@@ -8,11 +8,12 @@ public protocol CheckpointWriter: Sendable {
   /// The tensors being written, in the order of the file.
   var tensors: [TensorInfo] { get }
 
-  /// The elements that one call of `write` brings for this tensor: a `BlockGrid.runLength`. The runs of a
+  /// The elements of this tensor that one worker brings together: a `BlockGrid.runLength`. The runs of a
   /// tensor are `BlockGrid(shape).runs(of: runLength)`.
   func runLength(of tensor: Int) -> Int
 
-  /// Takes the bytes of one run: little-endian, the tensor's element type, row-major.
+  /// Takes the bytes of some blocks of a run: little-endian, the tensor's element type, row-major. The worker that has
+  /// taken the run brings all its blocks, in order.
   ///
   /// Workers may call it at the same time. They take runs in the order of tensors and runs, so a writer that
   /// must commit in order has to hold back only as many as there are workers.

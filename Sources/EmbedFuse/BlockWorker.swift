@@ -8,7 +8,7 @@ struct BlockWorker: Sendable {
   var runners: [BlockRunner]
   /// The stored bytes of each source of the block at hand; only the first elements may be in use.
   var bytes: [[UInt8]] = []
-  /// The bytes of the output run at hand, for each variant.
+  /// The output bytes of the block at hand, for each variant; only the first elements may be in use.
   var outputs: [[UInt8]]
 
   init(variants: [FusionEngine.Variant]) {

@@ -13,7 +13,7 @@ extension FusionEngine {
     let tally: BlockTally?
   }
 
-  /// One call of each writer.
+  /// The blocks that one worker brings to the writers.
   private struct Run: Sendable {
     let tensor: Int
     let range: Range<Int>
@@ -25,7 +25,7 @@ extension FusionEngine {
   func fuseTogether(
     _ tensors: [Int], into writers: [any CheckpointWriter], whenTaken: @escaping @Sendable () -> Void
   ) async throws -> [[Finding]] {
-    // Writers of different kinds ask for runs of different lengths; one of several takes the longest in pieces.
+    // Writers of different kinds ask for runs of different lengths; all take the blocks of the longest.
     let runs = tensors.flatMap { tensor in
       let lengths = writers.map { $0.runLength(of: tensor) }
       return BlockGrid(variants[0].tensors[tensor].info).runs(of: lengths.max()!).map {
@@ -51,71 +51,47 @@ extension FusionEngine {
     return summarize(gathered.flatMap { $0 }, of: tensors)
   }
 
-  /// Makes the output bytes of a run for every variant, block by block of the grid, and writes them.
+  /// Makes the output bytes of a run for every variant, block by block of the grid, and writes each while it is in the cache.
   private func make(
     _ run: Run, into writers: [any CheckpointWriter], with worker: inout BlockWorker,
     findings: inout [BlockFinding]
   ) throws {
     let grid = BlockGrid(variants[0].tensors[run.tensor].info)
     let sources = sources(of: run.tensor)
-    for variant in variants.indices {
-      let type = variants[variant].tensors[run.tensor].info.elementType
-      let size = type.byteCount(ofElements: run.range.count)
-      if worker.outputs[variant].count < size { worker.outputs[variant] = Array(repeating: 0, count: size) }
-    }
     var block = grid.index(startingAt: run.range.lowerBound)
     while block < grid.count, grid[block].lowerBound < run.range.upperBound {
       let range = grid[block]
       try worker.read(range, of: sources)
       let digests = worker.digests(over: range.count, of: sources)
-      for variant in variants.indices {
+      for (variant, writer) in writers.enumerated() {
         let planned = variants[variant].tensors[run.tensor]
-        let offset = planned.info.elementType.byteCount(ofElements: range.lowerBound - run.range.lowerBound)
-        let tally = try fill(
-          range, of: planned, variant: variant, tensor: run.tensor, at: offset, with: &worker)
+        let tally = try fill(range, of: planned, variant: variant, tensor: run.tensor, with: &worker)
         let size = planned.info.elementType.byteCount(ofElements: range.count)
         let output = worker.outputs[variant]
+        let bytes = output.span.extracting(0..<size)
         findings.append(
           BlockFinding(
             variant: variant, tensor: run.tensor, block: block,
-            digests: [ContentDigest.of(output.span.extracting(offset..<offset + size))]
-              + places(of: planned, at: run.tensor).map { digests[$0] }, tally: tally))
+            digests: [ContentDigest.of(bytes)] + places(of: planned, at: run.tensor).map { digests[$0] },
+            tally: tally))
+        try writer.write(bytes, of: run.tensor, at: range)
       }
       progress.advance(bytes(of: run.tensor, over: range.count))
       block += 1
     }
-    for (variant, writer) in writers.enumerated() {
-      try write(run, variant: variant, into: writer, from: worker.outputs[variant])
-    }
   }
 
-  /// Writes a run, in the lengths that the writer asks for.
-  private func write(
-    _ run: Run, variant: Int, into writer: any CheckpointWriter, from bytes: [UInt8]
-  ) throws(EmbedFuseError) {
-    let info = variants[variant].tensors[run.tensor].info
-    let length = writer.runLength(of: run.tensor)
-    var start = run.range.lowerBound
-    while start < run.range.upperBound {
-      let end = min(start + length, run.range.upperBound)
-      let first = info.elementType.byteCount(ofElements: start - run.range.lowerBound)
-      let size = info.elementType.byteCount(ofElements: end - start)
-      try writer.write(bytes.span.extracting(first..<first + size), of: run.tensor, at: start..<end)
-      start = end
-    }
-  }
-
-  /// Writes one block's output bytes into the worker's buffer, fused or copied.
+  /// Makes one block's output bytes, fused or copied, at the front of the worker's buffer.
   func fill(
-    _ range: Range<Int>, of planned: PlannedTensor, variant: Int, tensor: Int, at offset: Int,
-    with worker: inout BlockWorker
+    _ range: Range<Int>, of planned: PlannedTensor, variant: Int, tensor: Int, with worker: inout BlockWorker
   ) throws(EmbedFuseError) -> BlockTally? {
     let type = planned.info.elementType
+    let size = type.byteCount(ofElements: range.count)
+    if worker.outputs[variant].count < size { worker.outputs[variant] = Array(repeating: 0, count: size) }
     switch planned.making {
     case .copy:
-      let size = type.byteCount(ofElements: range.count)
       let stored = worker.bytes[places(of: planned, at: tensor)[0]]
-      worker.outputs[variant].replaceSubrange(offset..<offset + size, with: stored.prefix(size))
+      worker.outputs[variant].replaceSubrange(0..<size, with: stored.prefix(size))
       return nil
     case .fuse(let context):
       var tally = BlockTally(modelCount: context.priors.count)
@@ -123,7 +99,7 @@ extension FusionEngine {
       try worker.runners[variant].fuse(
         block(range, of: variant, tensor: tensor), bytes: bytes,
         known: known(of: variant, tensor: tensor, at: range), as: type,
-        by: variants[variant].intermediateType, into: &worker.outputs[variant], at: offset,
+        by: variants[variant].intermediateType, into: &worker.outputs[variant],
         tally: &tally)
       return tally
     }

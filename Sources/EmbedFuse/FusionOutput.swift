@@ -57,7 +57,7 @@ struct FusionOutput: Sendable {
     case .hdf5:
       let writer = try HDF5Writer(
         creating: path, tensors: contents.tensors,
-        compression: options.compressionLevel.map { .level($0) } ?? .weights, heldBack: 2 * workers,
+        compression: options.compressionLevel.map { .level($0) } ?? .weights, heldBack: 4 * workers,
         relativeTo: deltaBase)
       writer.setMetadata(contents.metadata)
       target = .hdf5(writer)

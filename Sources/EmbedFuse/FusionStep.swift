@@ -118,9 +118,8 @@ extension FusionEngine {
     defer { shelf.put(worker) }
     let planned = variants[0].tensors[tensor]
     let size = planned.info.elementType.byteCount(ofElements: range.count)
-    if worker.outputs[0].count < size { worker.outputs[0] = Array(repeating: 0, count: size) }
     try worker.read(range, of: sources(of: tensor))
-    _ = try fill(range, of: planned, variant: 0, tensor: tensor, at: 0, with: &worker)
+    _ = try fill(range, of: planned, variant: 0, tensor: tensor, with: &worker)
     let digests = digesting ? worker.digests(over: range.count, of: sources(of: tensor)) : []
     return (Array(worker.outputs[0][..<size]), digests)
   }

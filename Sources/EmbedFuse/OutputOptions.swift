@@ -164,8 +164,9 @@ public enum OutputKind: String, Sendable {
 
   /// The most bytes that one worker holds of an output whose largest tensor has this many.
   func runBytes(largest: Int) -> Int {
-    // A chunk of HDF5 also stands in its planes, as a frame, and in two that wait; chunks grow with a tensor, so that
-    // it has no more than 1500, by doubling. With a base there are the differences and a block of the base besides.
+    // A chunk of HDF5 stands in its planes, as a frame, and in four that wait; chunks of a mebibyte may be half as long
+    // again, and grow with a tensor, so that it has no more than 1500, by doubling. With a base there are the differences
+    // of a block and the base's besides.
     self == .hdf5 ? 10 * max(1 << 20, largest / 750) : 1 << 20
   }
 }

@@ -58,7 +58,7 @@ extension BlockRunner {
   /// - Returns: false, with nothing tallied, if the method, an element type, or a value that isn't finite wants tiles.
   func fuseSelected(
     _ block: FusionBlock, bytes: [[UInt8]], known: Known, as type: ElementType, into output: inout [UInt8],
-    at offset: Int, tally: inout BlockTally
+    tally: inout BlockTally
   ) -> Bool {
     guard let method = method as? any SelectingMethod, block.hasBase else { return false }
     let policy = policy
@@ -76,7 +76,7 @@ extension BlockRunner {
         let first = piece.lowerBound - range.lowerBound
         let found = elements.combine(
           first..<first + piece.count, by: consensus, start: piece.lowerBound, as: type, into: &target,
-          at: offset + type.byteCount(ofElements: first), counts: &ownTally.rounding)
+          at: type.byteCount(ofElements: first), counts: &ownTally.rounding)
         guard !found || policy == .allow else { return false }
         weights = consensus.weights
       }

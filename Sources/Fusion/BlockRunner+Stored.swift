@@ -7,7 +7,7 @@ extension BlockRunner {
   /// - Returns: false, with nothing tallied, if the method, an element type, or a value that isn't finite wants tiles.
   mutating func fuseStored(
     _ block: FusionBlock, bytes: [[UInt8]], known: Known, as type: ElementType, into output: inout [UInt8],
-    at offset: Int, tally: inout BlockTally
+    tally: inout BlockTally
   ) -> Bool {
     guard let method = method as? any CombiningMethod else { return false }
     let stages = method.stages(for: block.tensor)
@@ -41,7 +41,7 @@ extension BlockRunner {
         var span = lanes.mutableSpan
         let isFound = elements.combine(
           piece, by: combination, lanes: &span, hasBase: block.hasBase, as: type, into: &target,
-          at: offset + width * piece.lowerBound, counts: &ownTally.rounding)
+          at: width * piece.lowerBound, counts: &ownTally.rounding)
         found = isFound || found
         ownTally.weights.add(combination, lanes: lanes, hasBase: block.hasBase, elementCount: piece.count)
       }

@@ -133,19 +133,17 @@ public struct BlockRunner: Sendable {
     }
   }
 
-  /// Fuses one block and rounds it to `type`, into `output` from byte `offset` on; if there is an `intermediate` type,
+  /// Fuses one block and rounds it to `type`, at the front of `output`; if there is an `intermediate` type,
   /// to that first.
   ///
   /// `bytes` and `known` as for `results`, here with all stages.
   public mutating func fuse(
     _ block: FusionBlock, bytes: [[UInt8]], known: Known, as type: ElementType,
-    by intermediate: ElementType? = nil, into output: inout [UInt8], at offset: Int, tally: inout BlockTally
+    by intermediate: ElementType? = nil, into output: inout [UInt8], tally: inout BlockTally
   ) throws(EmbedFuseError) {
     if intermediate == nil || intermediate == type,
-      fuseStored(
-        block, bytes: bytes, known: known, as: type, into: &output, at: offset, tally: &tally)
-        || fuseSelected(
-          block, bytes: bytes, known: known, as: type, into: &output, at: offset, tally: &tally)
+      fuseStored(block, bytes: bytes, known: known, as: type, into: &output, tally: &tally)
+        || fuseSelected(block, bytes: bytes, known: known, as: type, into: &output, tally: &tally)
     {
       return
     }
@@ -164,7 +162,7 @@ public struct BlockRunner: Sendable {
       swap(&scratch, &tiles.scratch)
       tiles.narrowFused(
         tile, of: block, bytes: bytes, as: type, by: intermediate, into: &output,
-        at: offset + type.byteCount(ofElements: tile.start - block.range.lowerBound),
+        at: type.byteCount(ofElements: tile.start - block.range.lowerBound),
         rounding: &tally.rounding)
     }
   }

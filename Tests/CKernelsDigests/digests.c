@@ -197,7 +197,7 @@ static void stored_elements(const double *w, const double *ones) {
     add(rounded + 1, types[t].width * COUNT);
     ck_decode_differences(rounded + 1, stored[0] + 1, types[t].width, COUNT);
     add(rounded + 1, types[t].width * COUNT);
-    ck_shuffle(stored[2] + 1, rounded + 1, types[t].width, COUNT, COUNT);
+    ck_shuffle(stored[2] + 1, rounded + 1, types[t].width, 0, types[t].width, COUNT, COUNT);
     add(rounded + 1, types[t].width * COUNT);
     snprintf(name, sizeof name, "bytes of %s", types[t].name);
     report(name);

@@ -47,8 +47,11 @@ import Testing
     let chunk = StoredChunk(capacity: 0)
     let encoder = try ChunkEncoder(.weights)
     // Whatever was in the buffers before.
-    try encoder.encode(Self.chunk.span, width: width, byteCount: Self.chunk.count, into: chunk)
-    try encoder.encode(values.span, width: width, byteCount: padded.count, into: chunk)
+    for (values, byteCount) in [(Self.chunk, Self.chunk.count), (values, padded.count)] {
+      encoder.begin(chunk, byteCount: byteCount, width: width, valueCount: values.count)
+      encoder.place(values.span)
+      try encoder.finish(chunk)
+    }
     #expect((chunk.mask == 0) == !areNoise)
     let filters: [ChunkFilter] = width == 1 ? [.zstd] : [.shuffle(width: width), .zstd]
     let stored = Array(chunk.bytes.prefix(chunk.count))
@@ -92,12 +95,12 @@ import Testing
 
   @Test func aFrameWithAnotherHeaderIsNotTakenApart() throws {
     let length = 200_000
-    let source = noise(length) + [UInt8](repeating: 7, count: length)
-    var frame = [UInt8](repeating: 0, count: source.count)
+    let rest = [UInt8](repeating: 7, count: length)
+    var frame = [UInt8](repeating: 0, count: 2 * length)
     let context = unsafe try #require(ZSTD_createCCtx())
     defer { unsafe ZSTD_freeCCtx(context) }
     func size() -> Int {
-      unsafe ef_zstd_compress_rest(context, source, 1, 2, length, 0, &frame, frame.count)
+      unsafe ef_zstd_compress_rest(context, &frame, frame.count, 1, 2, length, rest, 0)
     }
     #expect((length..<length + 200).contains(size()))
     // zstd's format without the magic number.
@@ -112,6 +115,61 @@ import Testing
     let frame = try #require(try ChunkEncoder(.weights).encode(chunk.span, width: 2))
     #expect(try decode(frame, [.shuffle(width: 2), .zstd], count: chunk.count) == chunk)
     #expect(frame.count < 380_000)
+  }
+
+  /// Pieces as workers bring them, blocks of many elements, and smaller ones.
+  @Test(arguments: [2, 4, 8], [65_536, 65_280, 1000])
+  func piecesMakeTheSameFrame(width: Int, length: Int) throws {
+    let encoder = try ChunkEncoder(.weights)
+    let chunk = StoredChunk(capacity: 0)
+    for noisy in 0...width {
+      let values = weights(300_001, width: width, noisy: noisy)
+      try encode(values, width: width, in: length, with: encoder, into: chunk)
+      #expect(chunk.mask == (noisy == width ? 3 : 0))
+      #expect(try encoder.encode(values.span, width: width) == (noisy == width ? nil : stored(chunk)))
+      #expect(chunk.count <= values.count - (width - noisy) * 200_000)
+      #expect(try decode(stored(chunk), width: width, mask: chunk.mask, count: values.count) == values)
+    }
+  }
+
+  /// Planes that are noise in the first pieces alone, one or all of them: as if nothing had been taken for noise.
+  @Test(arguments: [2, 4], [false, true])
+  func planesThatTurnOutNoNoiseAreCompressed(width: Int, all: Bool) throws {
+    let encoder = try ChunkEncoder(.weights)
+    let chunk = StoredChunk(capacity: 0)
+    let (before, after) = (200_000, 250_000)
+    let noisy = weights(before, width: width, noisy: all ? width : 1)
+    let values = noisy + [UInt8](repeating: 7, count: after * width)
+    try encode(values, width: width, in: 65_536, with: encoder, into: chunk)
+    #expect(chunk.mask == 0 && chunk.count < noisy.count + 20_000)
+    #expect(try encoder.encode(values.span, width: width) == stored(chunk))
+    #expect(try decode(stored(chunk), width: width, mask: 0, count: values.count) == values)
+  }
+
+  /// Plane 1 is noise but where samples of its head are taken: one plane stands in the frame when the other turns out
+  /// to be no smaller.
+  @Test func chunkWithoutAFrameIsPutTogetherAgain() throws {
+    var values = weights(300_000, width: 2, noisy: 2)
+    for element in 0..<NoiseTest.headLength where element % 136 < 8 { values[2 * element + 1] = 0 }
+    let chunk = StoredChunk(capacity: 0)
+    try encode(values, width: 2, in: 65_536, with: ChunkEncoder(.weights), into: chunk)
+    #expect(chunk.mask == 3 && stored(chunk) == values)
+  }
+
+  private func encode(
+    _ values: [UInt8], width: Int, in length: Int, with encoder: ChunkEncoder, into chunk: StoredChunk
+  ) throws {
+    encoder.begin(chunk, byteCount: values.count, width: width, valueCount: values.count)
+    for start in stride(from: 0, to: values.count, by: length * width) {
+      encoder.place(values.span.extracting(start..<min(start + length * width, values.count)))
+    }
+    try encoder.finish(chunk)
+  }
+
+  private func stored(_ chunk: StoredChunk) -> [UInt8] { Array(chunk.bytes.prefix(chunk.count)) }
+
+  private func decode(_ stored: [UInt8], width: Int, mask: UInt32, count: Int) throws -> [UInt8] {
+    try decode(stored, [.shuffle(width: width), .zstd], mask: mask, count: count)
   }
 
   @Test func incompressibleChunkHasNoFrame() throws {

@@ -59,7 +59,7 @@ import Testing
     var output = [UInt8](repeating: 0, count: 8 * info.shape.elementCount)
     var tally = BlockTally(modelCount: 1)
     try runner.fuse(
-      block, bytes: [zeros, bytes], known: known, as: .f64, into: &output, at: 0, tally: &tally)
+      block, bytes: [zeros, bytes], known: known, as: .f64, into: &output, tally: &tally)
     var values = [Double](repeating: 0, count: info.shape.elementCount)
     var span = values.mutableSpan
     _ = widen(output.span, as: .f64, into: &span)

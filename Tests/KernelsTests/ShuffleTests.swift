@@ -21,17 +21,24 @@ import Testing
     #expect(joined == source)
   }
 
-  /// Planes longer than the elements, as an edge chunk has, end in zeros, and nothing is written behind them.
-  @Test(arguments: [1, 2, 4, 8, 3])
-  func longerPlanesEndInZeros(width: Int) {
-    let source = (0..<width * 37).map { UInt8(truncatingIfNeeded: $0 &* 167 | 1) }
-    var padded = source + [UInt8](repeating: 0, count: width * 13)
-    var expected = [UInt8](repeating: 0, count: padded.count)
-    var target = expected.mutableSpan
-    Shuffle.split(padded.span, width: width, into: &target)
-    padded = [UInt8](repeating: 0xAA, count: padded.count + 5)
-    target = padded.mutableSpan
-    Shuffle.split(source.span, width: width, into: &target, length: 50)
-    #expect(padded == expected + [UInt8](repeating: 0xAA, count: 5))
+  /// Some planes, further apart than the elements need: nothing else is written.
+  @Test(arguments: [1, 2, 4, 8, 3], [1, 37, 5000])
+  func writesNothingButThePlanesAskedFor(width: Int, count: Int) {
+    let source = (0..<width * count).map { UInt8(truncatingIfNeeded: $0 &* 167 &+ $0 >> 8) }
+    for first in 0..<width {
+      for end in first...width {
+        var expected = [UInt8](repeating: 0xAA, count: 7 + (end - first) * (count + 13))
+        for plane in first..<end {
+          for element in 0..<count {
+            expected[7 + (plane - first) * (count + 13) + element] = source[element * width + plane]
+          }
+        }
+        var planes = [UInt8](repeating: 0xAA, count: expected.count)
+        var target = planes.mutableSpan
+        Shuffle.split(
+          source.span, width: width, planes: first..<end, into: &target, at: 7, stride: count + 13)
+        #expect(planes == expected)
+      }
+    }
   }
 }

@@ -24,7 +24,7 @@ extension Kernel {
     return [
       Kernel(
         "shuffle \(width) bytes", input: width * tile, output: width * tile, prepare: prepare
-      ) { ck_shuffle($0, $1, width, tile, tile) },
+      ) { ck_shuffle($0, $1, width, 0, width, tile, tile) },
       Kernel(
         "unshuffle \(width) bytes", input: width * tile, output: width * tile, prepare: prepare
       ) { ck_unshuffle($0, $1, width, tile) },

@@ -276,10 +276,10 @@ void ck_encode_differences(const void *source, const void *base, void *target, s
 /// The inverse of ck_encode_differences, in place and for every bit pattern.
 void ck_decode_differences(void *bytes, const void *base, size_t width, size_t n);
 
-/// Gathers byte b of all n elements of `width` bytes into plane b of the target, for each b: the encoding of
-/// HDF5's shuffle filter. Planes begin `stride` >= n bytes apart; what lies between them is left as it is. Source and
-/// target don't overlap; any alignment.
-void ck_shuffle(const void *source, void *target, size_t width, size_t n, size_t stride);
+/// Gathers byte first + b of all n elements of `width` bytes into plane b of the target, for each b < count: the
+/// encoding of HDF5's shuffle filter, or some planes of it. Planes begin `stride` >= n bytes apart; what lies between them is
+/// left as it is. Source and target don't overlap; any alignment.
+void ck_shuffle(const void *source, void *target, size_t width, size_t first, size_t count, size_t n, size_t stride);
 
 /// The inverse of ck_shuffle.
 void ck_unshuffle(const void *source, void *target, size_t width, size_t n);

@@ -19,7 +19,7 @@ package final class HDF5Writer: CheckpointWriter {
   private let deltaCompressors: FreeList<ChunkEncoder>
   private let chunks: FreeList<StoredChunk>
   private let buffers = FreeList<DeltaBuffers> { DeltaBuffers() }
-  private let parts = Locked<[Int: PartialChunk]>([:])
+  private let parts = Locked<[Int: ChunkAssembly]>([:])
   private let file: HDF5TensorFile
   private let order: OrderedCommit<StoredChunk>
 
@@ -73,7 +73,7 @@ package final class HDF5Writer: CheckpointWriter {
   /// The elements of one chunk, where chunks can be runs of the tensor's `BlockGrid`; otherwise about as many.
   package func runLength(of tensor: Int) -> Int { layouts[tensor].runLength }
 
-  /// Compresses what `bytes` completes and stores it, or leaves it to the worker that stores what comes before.
+  /// Compresses the chunks that `bytes` completes and stores them, or leaves that to the worker that stores what comes before.
   package func write(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
     guard let delta = deltas[tensor] else { return try store(bytes, of: tensor, at: range) }
     var buffers = try buffers.take()
@@ -82,34 +82,58 @@ package final class HDF5Writer: CheckpointWriter {
     try store(buffers.differences.span.extracting(0..<bytes.count), of: tensor, at: range)
   }
 
-  /// Stores the bytes of a run as they are to stand in the file.
+  /// Stores bytes as they are to stand in the file: some blocks of a run, or a run that is cut for a writer of longer ones.
   private func store(_ bytes: Span<UInt8>, of tensor: Int, at range: Range<Int>) throws(EmbedFuseError) {
     let layout = layouts[tensor]
     let byteRange = ChunkLayout.byteRange(of: range, in: tensors[tensor])
     precondition(bytes.count == byteRange.count && byteRange.upperBound <= tensors[tensor].byteCount)
     guard !byteRange.isEmpty else { return }
-    let first = layout.index(ofByte: byteRange.lowerBound)
-    // Whoever writes several files at once cuts runs as fits the longest.
-    if layout.byteRange(of: first) == byteRange { return try commit(bytes, number: first, of: tensor) }
-    // All parts are put in place before a complete chunk waits for its turn, so that no chunk waits for another
-    // that needs a part of this run.
-    var complete: [(number: Int, bytes: [UInt8])] = []
-    for number in first...layout.index(ofByte: byteRange.upperBound - 1) {
+    // All bytes are put in place before a complete chunk waits for its turn, so that no chunk waits for another
+    // that needs some of them.
+    var complete: [(number: Int, chunk: StoredChunk)] = []
+    for number in layout.index(ofByte: byteRange.lowerBound)...layout.index(ofByte: byteRange.upperBound - 1)
+    {
       let target = layout.byteRange(of: number)
       let shared = byteRange.clamped(to: target)
-      let source = bytes.extracting(
+      let part = bytes.extracting(
         (shared.lowerBound - byteRange.lowerBound)..<(shared.upperBound - byteRange.lowerBound))
       let key = firstChunks[tensor] + number
-      let whole = parts.withLock { parts -> [UInt8]? in
-        var part = parts.removeValue(forKey: key) ?? PartialChunk(byteCount: target.count)
-        part.place(source, at: shared.lowerBound - target.lowerBound)
-        if part.missing == 0 { return part.bytes }
-        parts[key] = part
-        return nil
+      if layout.chunkDimensions == nil {
+        let chunk = try chunks.take()
+        chunk.set([UInt8](copying: part), count: part.count, mask: 0)
+        complete.append((key, chunk))
+        continue
       }
-      if let whole { complete.append((number, whole)) }
+      let assembly = try shared == target ? begin(number, of: tensor) : assembly(number, of: tensor)
+      guard assembly.place(part, at: shared.lowerBound - target.lowerBound) else { continue }
+      if shared != target { parts.withLock { _ = $0.removeValue(forKey: key) } }
+      let (chunk, encoder) = try assembly.finish()
+      encoders(of: tensor).put(encoder)
+      complete.append((key, chunk))
     }
-    for chunk in complete { try commit(chunk.bytes.span, number: chunk.number, of: tensor) }
+    for (number, chunk) in complete { try order.submit(chunk, at: number) }
+  }
+
+  /// A chunk of which some bytes have come, or none yet.
+  private func assembly(_ number: Int, of tensor: Int) throws(EmbedFuseError) -> ChunkAssembly {
+    try parts.withLock { parts throws(EmbedFuseError) in
+      let key = firstChunks[tensor] + number
+      if let known = parts[key] { return known }
+      let new = try begin(number, of: tensor)
+      parts[key] = new
+      return new
+    }
+  }
+
+  private func begin(_ number: Int, of tensor: Int) throws(EmbedFuseError) -> ChunkAssembly {
+    let layout = layouts[tensor]
+    return try ChunkAssembly(
+      chunks.take(), with: encoders(of: tensor).take(), byteCount: layout.byteRange(of: number).count,
+      layout: layout)
+  }
+
+  private func encoders(of tensor: Int) -> FreeList<ChunkEncoder> {
+    deltas[tensor] == nil ? encoders : deltaCompressors
   }
 
   /// Replaces the texts attached to the checkpoint, until `finish` stores them.
@@ -137,22 +161,6 @@ package final class HDF5Writer: CheckpointWriter {
     }
     try file.finish()
   }
-
-  /// Encodes the values of one chunk and stores them when it is their turn.
-  private func commit(_ bytes: Span<UInt8>, number: Int, of tensor: Int) throws(EmbedFuseError) {
-    let layout = layouts[tensor]
-    let chunk = try chunks.take()
-    if layout.chunkDimensions == nil {
-      chunk.set(bytes, byteCount: bytes.count, mask: 0)
-    } else {
-      let encoders = deltas[tensor] == nil ? encoders : deltaCompressors
-      let encoder = try encoders.take()
-      defer { encoders.put(encoder) }
-      try encoder.encode(bytes, width: layout.width, byteCount: layout.chunkByteCount, into: chunk)
-      chunk.takeDigest()
-    }
-    try order.submit(chunk, at: firstChunks[tensor] + number)
-  }
 }
 
 /// What a worker needs to make differences.
@@ -160,27 +168,6 @@ private struct DeltaBuffers: Sendable {
   var differences: [UInt8] = []
   /// A block of the base.
   var base: [UInt8] = []
-}
-
-/// A chunk of which some bytes have arrived; the rest are zeros.
-private struct PartialChunk: Sendable {
-  var bytes: [UInt8]
-  var missing: Int
-
-  init(byteCount: Int) {
-    bytes = [UInt8](repeating: 0, count: byteCount)
-    missing = byteCount
-  }
-
-  mutating func place(_ source: Span<UInt8>, at offset: Int) {
-    unsafe bytes.withUnsafeMutableBytes { target in
-      unsafe source.withUnsafeBytes { part in
-        unsafe UnsafeMutableRawBufferPointer(rebasing: target[offset..<offset + part.count])
-          .copyMemory(from: part)
-      }
-    }
-    missing -= source.count
-  }
 }
 
 extension [UInt8] {

@@ -22,28 +22,18 @@ final class StoredChunk: @unchecked Sendable {
     (self.bytes, count, self.mask) = (bytes, bytes.count, mask)
   }
 
-  /// Makes it the chunk that `write` leaves in a buffer of at least `capacity` bytes and returns the size of, whose
-  /// filters were all applied.
-  func set(capacity: Int, _ write: (UnsafeMutableRawBufferPointer) -> Int) {
-    reserve(capacity)
-    count = unsafe bytes.withUnsafeMutableBytes { unsafe write($0) }
-    mask = 0
+  /// Gives the buffer away, of at least so many bytes, for `set` to bring it back.
+  func takeBuffer(capacity: Int) -> [UInt8] {
+    var buffer: [UInt8] = []
+    swap(&buffer, &bytes)
+    return buffer.count < capacity ? [UInt8](repeating: 0, count: capacity) : buffer
   }
 
-  /// Makes it a chunk of `byteCount` bytes: these, then zeros.
-  func set(_ values: Span<UInt8>, byteCount: Int, mask: UInt32) {
-    reserve(byteCount)
-    unsafe bytes.withUnsafeMutableBytes { target in
-      unsafe values.withUnsafeBytes { unsafe target.copyMemory(from: $0) }
-      for index in values.count..<byteCount { unsafe target[index] = 0 }
-    }
-    (count, self.mask) = (byteCount, mask)
+  /// Makes it the chunk of the first `count` of these bytes.
+  func set(_ bytes: consuming [UInt8], count: Int, mask: UInt32) {
+    (self.bytes, self.count, self.mask) = (bytes, count, mask)
   }
 
   /// Takes the digest of the chunk, while its bytes are in the cache.
   func takeDigest() { digest = .of(bytes.span.extracting(0..<count)) }
-
-  private func reserve(_ capacity: Int) {
-    if bytes.count < capacity { bytes = [UInt8](repeating: 0, count: capacity) }
-  }
 }
