@@ -18,7 +18,7 @@
 /// All others. Numbered ones are called throughout: distributions map the plain names to different versions.
 #define EF_H5_CALLS(call) \
   call(open) call(free_memory) call(Zfilter_avail) \
-  call(Aclose) call(Acreate2) call(Aexists) call(Aget_space) call(Aget_type) call(Aiterate2) call(Aopen) call(Aread) \
+  call(Aclose) call(Acreate2) call(Aget_space) call(Aget_type) call(Aiterate2) call(Aopen) call(Aread) \
   call(Awrite) \
   call(Dclose) call(Dcreate2) call(Dget_chunk_info) call(Dget_chunk_info_by_coord) call(Dget_chunk_storage_size) \
   call(Dget_create_plist) call(Dget_num_chunks) call(Dget_offset) call(Dget_space) call(Dget_type) call(Dopen2) \
@@ -59,8 +59,6 @@ extern struct ef_h5_library {
 
 #define h5 ef_h5_library
 
-/// Adds a name to those gathered: 0, or -1 without memory.
-herr_t ef_h5_append_name(ef_h5_names *names, char kind, const char *name);
 /// Closes a property list or a data space, and keeps the messages of the failure before it.
 void ef_h5_release(hid_t id, herr_t (*close)(hid_t));
 /// True if a type is a complex number as h5py writes it, of parts of this type.

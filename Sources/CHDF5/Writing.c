@@ -43,6 +43,9 @@ hid_t ef_h5_create_group(hid_t file, const char *path) {
   return group;
 }
 
+hid_t ef_h5_open_group(hid_t file, const char *path) { return h5.Oopen(file, path, H5P_DEFAULT); }
+herr_t ef_h5_close_group(hid_t group) { return h5.Gclose(group); }
+
 herr_t ef_h5_write(hid_t dataset, const void *values) {
   hid_t type = h5.Dget_type(dataset);
   herr_t status = h5.Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values);

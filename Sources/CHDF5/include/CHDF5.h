@@ -32,45 +32,17 @@ htri_t ef_h5_has_filter(int number);
 /// How many files, and objects in them, the library has open.
 int64_t ef_h5_open_count(void);
 
-// MARK: - Reading
+// MARK: - Describing
 
-/// Opens a file for reading, without locks, which some network file systems lack.
-hid_t ef_h5_open_file(const char *path);
-/// Opens for reading what `size` mapped bytes hold, without copying them; they must outlast the file.
-hid_t ef_h5_open_image(void *bytes, size_t size);
-/// Bytes before the HDF5 data proper, which chunk addresses don't count; negative on failure.
-int64_t ef_h5_userblock(hid_t file);
-herr_t ef_h5_close_file(hid_t file);
-/// Opens what stands at a path.
-hid_t ef_h5_open_object(hid_t file, const char *path);
-/// The kind of an opened object, `g`roup, `d`ataset or `o`ther, and its address in the file; 0 on failure.
-char ef_h5_object_kind(hid_t object, uint64_t *address);
-herr_t ef_h5_close_object(hid_t object);
-herr_t ef_h5_close_group(hid_t group);
-hid_t ef_h5_open_dataset(hid_t file, const char *path);
-herr_t ef_h5_close_dataset(hid_t dataset);
-
-/// Names gathered by an iteration: each a kind byte, the text and a NUL.
+/// How much of a file is described.
 typedef struct {
-  char *bytes;
-  size_t count, capacity;
-} ef_h5_names;
-
-/// Gathers the links of a group in the order of their names: kind `h` for hard links, `s` for all others.
-/// The bytes are the caller's to free, also on failure.
-herr_t ef_h5_links(hid_t group, ef_h5_names *names);
-/// Gathers the names of an object's attributes, kind `a`.
-herr_t ef_h5_attributes(hid_t object, ef_h5_names *names);
-/// A text attribute of at most `limit` bytes, fixed or variable in length, the caller's to free; NULL where
-/// there is none.
-char *ef_h5_read_text(hid_t object, const char *name, size_t limit, size_t *length);
-/// The texts of an attribute that holds a row of them, fixed or variable in length, as kind `t`; their bytes and
-/// those of the attribute are at most `limit`. 1, or 0 where there is no such attribute, or negative on failure.
-int ef_h5_read_texts(hid_t object, const char *name, size_t limit, ef_h5_names *names);
-/// How many integers an attribute holds, or -1 where there is none of integers.
-int64_t ef_h5_count_integers(hid_t object, const char *name);
-/// Reads the integers of an attribute, which must be exactly `count`.
-herr_t ef_h5_read_integers(hid_t object, const char *name, uint64_t *values, hsize_t count);
+  /// Bytes of an attribute at most.
+  size_t text;
+  /// Chunks of a dataset that are listed at most: the library takes time in the square of their number.
+  uint64_t chunks;
+  /// Groups within groups at most.
+  int depth;
+} ef_h5_limits;
 
 /// What a dataset's element type is made of.
 typedef struct {
@@ -81,48 +53,39 @@ typedef struct {
   int is_complex;
 } ef_h5_type;
 
-herr_t ef_h5_describe_type(hid_t dataset, ef_h5_type *result);
-/// A dataset's extents as an object of the library, the caller's to close.
-hid_t ef_h5_space(hid_t dataset);
-herr_t ef_h5_close_space(hid_t space);
-/// The extents of a dataset, at most 32; the number of them, or -1 for a dataset without values.
-int ef_h5_extents(hid_t dataset, hsize_t *extents);
-
-/// How a dataset is stored: `c`ontiguous, in c`h`unks, `i`n its header, or `o`ther (also in external files).
-/// With chunks, their extents; with filters, up to 8 of their numbers, first parameters and names.
+/// Bytes that are the caller's to free.
 typedef struct {
-  char layout;
-  hsize_t chunk[32];
-  int filters;
-  int filter[8];
-  unsigned parameter[8];
-  char filter_names[8][64];
-} ef_h5_storage;
+  void *bytes;
+  size_t count;
+} ef_h5_description;
 
-herr_t ef_h5_describe_storage(hid_t dataset, ef_h5_storage *result);
-/// Writes the element that stands for all that was never written to `value`, in the dataset's own type of `size`
-/// bytes: 1, or 0 where there is none, or negative on failure.
-int ef_h5_fill_value(hid_t dataset, size_t size, void *value);
-/// Where the values of a contiguous dataset stand; HADDR_UNDEF if they were never written.
-haddr_t ef_h5_offset(hid_t dataset);
-/// How many of a dataset's chunks were written.
-herr_t ef_h5_chunk_count(hid_t dataset, hid_t space, hsize_t *count);
-/// The corner, filter mask, address and bytes of the chunk at `index` among those that were written.
-herr_t ef_h5_chunk_info(hid_t dataset, hid_t space, hsize_t index, hsize_t *corner, unsigned *mask, haddr_t *address,
-                        hsize_t *size);
-/// Bytes of the stored chunk at a corner; 0 where it was never written, negative on failure.
+/// Describes the file of `size` bytes at `path`, or where that is NULL, the one in mapped `bytes`. The result has the form
+/// that Description.h tells; none if the library fails on the file.
+///
+/// A process of its own does it. It gets a second of computing and one more for every 16 MB, 256 MiB of memory besides
+/// the file's size, and may say 64 MiB and four times the file's size. Nothing that it says can be relied on: a hostile
+/// file may have changed what it does. Where no process can be started, the calling one does it.
+ef_h5_description ef_h5_describe(const char *path, void *bytes, size_t size, ef_h5_limits limits);
+
+// MARK: - Reading
+
+/// Opens a file for reading, without locks, which some network file systems lack.
+hid_t ef_h5_open_file(const char *path);
+/// Opens for reading what `size` mapped bytes hold, without copying them; they must outlast the file.
+hid_t ef_h5_open_image(void *bytes, size_t size);
+herr_t ef_h5_close_file(hid_t file);
+hid_t ef_h5_open_dataset(hid_t file, const char *path);
+herr_t ef_h5_close_dataset(hid_t dataset);
+/// Bytes of the stored chunk at a corner of 32 coordinates, whatever the rank; 0 where it was never written, negative on
+/// failure.
 int64_t ef_h5_chunk_size(hid_t dataset, const hsize_t *corner);
-/// Reads the stored bytes of the chunk at a corner, as many as `ef_h5_chunk_size` tells.
+/// Reads the stored bytes of the chunk at a corner of 32 coordinates, as many as `ef_h5_chunk_size` tells.
 herr_t ef_h5_read_chunk(hid_t dataset, const hsize_t *corner, unsigned *mask, void *bytes);
 /// Reads a chunk of a chunked dataset, or a whole dataset where rank is 0, through the library's own filters.
-/// `extents` is what of the chunk lies within the dataset; the chunk's other bytes are left alone.
-herr_t ef_h5_read(hid_t dataset, int rank, const hsize_t *corner, const hsize_t *extents, const hsize_t *chunk,
-                  void *target);
-
-/// Tries out a file of `size` bytes at `path`, or where that is NULL, the one in mapped `bytes`. The library gets so many
-/// seconds of computing, and 256 MiB of memory besides the file's size: 1 if it came through, also with an error, 0 if
-/// it did not, -1 if no process could be started.
-int ef_h5_probe(const char *path, void *bytes, size_t size, unsigned seconds, size_t text_limit, uint64_t chunks);
+/// `extents` is what of the chunk lies within the dataset; the chunk's other bytes are left alone. A dataset of another
+/// rank, or whose elements don't have `size` bytes, is a failure.
+herr_t ef_h5_read(hid_t dataset, size_t size, int rank, const hsize_t *corner, const hsize_t *extents,
+                  const hsize_t *chunk, void *target);
 
 // MARK: - Writing
 
@@ -131,6 +94,8 @@ hid_t ef_h5_create_file(const char *path);
 herr_t ef_h5_flush_file(hid_t file);
 /// Creates the group at the end of a path.
 hid_t ef_h5_create_group(hid_t file, const char *path);
+hid_t ef_h5_open_group(hid_t file, const char *path);
+herr_t ef_h5_close_group(hid_t group);
 /// Creates a dataset of a simple extent (a scalar where rank is 0).
 /// With chunk dimensions it is chunked and takes zstd frames, shuffled where `shuffle` is true.
 hid_t ef_h5_create_dataset(hid_t file, const char *path, hid_t type, int rank, const hsize_t *dimensions,

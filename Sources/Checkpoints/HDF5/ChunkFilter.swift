@@ -1,4 +1,3 @@
-import CHDF5
 import TensorCore
 
 /// One step of a chunk's filter pipeline that embedfuse undoes itself.
@@ -39,17 +38,11 @@ enum ChunkFilter: Sendable, Hashable {
 
   /// The pipeline of a dataset, if all its filters are undone outside of the library: at most one compresses, so that
   /// every step's size is known.
-  static func pipeline(_ storage: ef_h5_storage) -> [ChunkFilter]? {
-    guard (0...8).contains(storage.filters) else { return nil }
-    let (numbers, parameters) = (storage.filter, storage.parameter)
-    let steps = unsafe withUnsafeBytes(of: numbers) { numbers in
-      unsafe withUnsafeBytes(of: parameters) { parameters in
-        unsafe zip(numbers.bindMemory(to: Int32.self), parameters.bindMemory(to: UInt32.self))
-          .prefix(Int(storage.filters)).map { ChunkFilter(number: $0, parameter: $1) }
-      }
+  static func pipeline(_ storage: HDF5Description.Storage) -> [ChunkFilter]? {
+    let known = storage.filters.compactMap { ChunkFilter(number: $0.number, parameter: $0.parameter) }
+    guard known.count == storage.filterCount, known.count(where: { $0.addedBytes == nil }) <= 1 else {
+      return nil
     }
-    let known = steps.compactMap { $0 }
-    guard known.count == steps.count, known.count(where: { $0.addedBytes == nil }) <= 1 else { return nil }
     return known
   }
 

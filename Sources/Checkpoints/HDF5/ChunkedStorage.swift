@@ -179,9 +179,10 @@ extension ChunkedStorage {
   /// written.
   private func storedByLibrary(_ corner: [Int]) throws(EmbedFuseError) -> (bytes: [UInt8], mask: UInt32)? {
     let file = shared.file
-    let corner = corner.map { hsize_t($0) }
-    return try HDF5Library.locked { () throws(EmbedFuseError) in
-      let id = unsafe ef_h5_open_dataset(file.id, dataset.path)
+    // The library reads as many coordinates as it finds the dataset to have.
+    let corner = corner.map { hsize_t($0) } + [hsize_t](repeating: 0, count: 32 - corner.count)
+    return try file.inLibrary { handle throws(EmbedFuseError) in
+      let id = unsafe ef_h5_open_dataset(handle, dataset.path)
       defer { ef_h5_close_dataset(id) }
       let size = try HDF5Library.check(
         unsafe ef_h5_chunk_size(id, corner), .badData, "it can't be found", path: file.path)
@@ -201,12 +202,12 @@ extension ChunkedStorage {
     let file = shared.file
     let extents = grid.clippedExtents(at: corner)
     try unsafe values.withUnsafeMutableBytes { target throws(EmbedFuseError) in
-      try HDF5Library.locked { () throws(EmbedFuseError) in
-        let id = unsafe ef_h5_open_dataset(file.id, dataset.path)
+      try file.inLibrary { handle throws(EmbedFuseError) in
+        let id = unsafe ef_h5_open_dataset(handle, dataset.path)
         defer { ef_h5_close_dataset(id) }
         try HDF5Library.check(
           unsafe ef_h5_read(
-            id, Int32(corner.count), corner.map { hsize_t($0) }, extents.map { hsize_t($0) },
+            id, width, Int32(corner.count), corner.map { hsize_t($0) }, extents.map { hsize_t($0) },
             grid.chunk.map { hsize_t($0) }, target.baseAddress), .badData, "it can't be read", path: file.path
         )
       }

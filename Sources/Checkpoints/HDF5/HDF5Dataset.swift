@@ -1,4 +1,3 @@
-import CHDF5
 import TensorCore
 
 /// What an HDF5 file says of one dataset, unchecked but for the limits of the library.
@@ -9,8 +8,8 @@ struct HDF5Dataset: Sendable {
     case contiguous(offset: Int?)
     /// In chunks of these extents.
     case chunked([UInt64], ChunkPlaces)
-    /// Within the dataset's header, where only the library reads them.
-    case compact
+    /// Within the dataset's header, from which the library took them.
+    case compact(HDF5Description.Outcome<[UInt8]>)
   }
 
   /// Where the chunks stand.

@@ -1,12 +1,7 @@
-import CHDF5
-import Glibc
 import TensorCore
 
 /// What an HDF5 file holds: its datasets and its metadata.
 struct HDF5Directory: Sendable {
-  /// Groups within groups at most.
-  private static let depthLimit = 64
-
   /// All datasets, in the order of their names.
   private(set) var datasets: [HDF5Dataset] = []
   /// Where each dataset's header stands: ascending in the order in which they were made.
@@ -27,43 +22,66 @@ struct HDF5Directory: Sendable {
 
   /// Reads the directory of a file.
   ///
-  /// - Throws: bad data for links that lead out of the file or in circles, and for what the library refuses.
+  /// - Throws: bad data for links that lead out of the file or in circles, and for what the library refuses or fails on.
   init(of file: HDF5File) throws(EmbedFuseError) {
-    var pending: [[String]] = [[]]
-    var visited: Set<UInt64> = []
-    var known: [UInt64: Int] = [:]
-    while let components = pending.popLast() {
-      var object = try HDF5Object(components, in: file)
-      switch object.kind {
-      case .group:
-        guard visited.insert(object.address).inserted, components.count < Self.depthLimit else {
-          throw EmbedFuseError(
-            .badData,
-            "the group \(components.joined(separator: "/").printable) leads in a circle or too deep",
-            path: file.path)
-        }
-        if components == [HDF5Name.metadata] { metadata = try object.texts() }
-        if components == [HDF5Name.delta] { delta = try object.texts() }
+    let description = try file.withDescription { bytes throws(EmbedFuseError) in
+      try HDF5Description(bytes, path: file.path)
+    }
+    try self.init(description, of: file)
+  }
+
+  /// The directory that a description amounts to.
+  init(_ description: HDF5Description, of file: HDF5File) throws(EmbedFuseError) {
+    var pending = [(components: [String](), target: description.root)]
+    var visited: Set<Int> = []
+    var known: [Int: Int] = [:]
+    while let (components, target) = pending.popLast() {
+      guard let number = try Self.number(target, at: components, in: file) else { continue }
+      let object = HDF5Object(number, of: description, at: components, in: file)
+      switch description.objects[number].contents {
+      case .group(let links):
+        guard visited.insert(number).inserted else { throw Self.circle(components, in: file) }
+        if components == [HDF5Name.metadata] { metadata = object.texts() }
+        if components == [HDF5Name.delta] { delta = object.texts() }
         groups.insert(components)
         try keras.visit(object, at: components)
-        pending += try object.links().reversed().map { components + [$0] }
-      case .dataset:
-        if let first = known[object.address] {
+        pending += try object.links(links).reversed().map { (components + [$0.name], $0.target) }
+      case .dataset(let dataset):
+        if let first = known[number] {
           aliases.append((components, first))
-        } else {
-          switch try object.dataset() {
-          case .tensor(let dataset):
-            known[object.address] = datasets.count
-            datasets.append(dataset)
-            headerAddresses.append(object.address)
-          case .other(let contents): others.append((components.joined(separator: "/"), contents))
-          }
+          continue
         }
-      case .other:
-        break
+        switch try object.dataset(dataset) {
+        case .tensor(let dataset):
+          known[number] = datasets.count
+          datasets.append(dataset)
+          headerAddresses.append(description.objects[number].address)
+        case .other(let contents): others.append((components.joined(separator: "/"), contents))
+        }
       }
-      object.close()
     }
+  }
+
+  /// The number of the group or dataset that a link leads to; nil if it is neither.
+  private static func number(
+    _ target: HDF5Description.Target, at components: [String], in file: HDF5File
+  ) throws(EmbedFuseError) -> Int? {
+    switch target {
+    case .object(let number): return number
+    case .other: return nil
+    case .tooDeep: throw circle(components, in: file)
+    case .unreadable(let failure):
+      var error = HDF5Library.error(
+        .badData, "it can't be opened", failure.text, path: file.path, tensor: HDF5Object.name(components))
+      error.remedy = "if a newer HDF5 wrote the file, save it again with libver='v110'"
+      throw error
+    }
+  }
+
+  private static func circle(_ components: [String], in file: HDF5File) -> EmbedFuseError {
+    EmbedFuseError(
+      .badData, "the group \(components.joined(separator: "/").printable) leads in a circle or too deep",
+      path: file.path)
   }
 }
 

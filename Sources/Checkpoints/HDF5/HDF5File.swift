@@ -1,87 +1,107 @@
 import CHDF5
+import Glibc
 import TensorCore
 
-/// An HDF5 file opened for reading: by the library for what it describes, and directly for the values.
+/// An HDF5 file opened for reading: what it describes comes from a process of its own, its values from the file itself.
 ///
 /// It may stand within another file, stored as it is: then the library sees the part through a mapping.
 final class HDF5File: Sendable {
   /// The path in messages.
   let path: String
-  /// The library's handle; use it in `HDF5Library.locked` only.
-  let id: hid_t
   /// The file itself.
   let input: InputFile
-  /// The bytes of `input` that are the HDF5 file.
-  private let part: Range<Int>
-  /// Bytes in front of what HDF5 counts as the file's start. Addresses of chunks leave them out.
-  let userblock: Int
+  /// The bytes of `input` that are the HDF5 file; nil if all are, and the library opens it by its path.
+  private let part: Range<Int>?
+  /// The library's handle, which is there once it was asked for.
+  private let handle = Locked<hid_t>(-1)
 
   /// Opens a file.
-  convenience init(_ path: String) throws(EmbedFuseError) {
-    let input = try InputFile(path)
-    try self.init(input, part: 0..<input.byteCount, path: path) {
-      unsafe ef_h5_open_file(path)
-    } probe: { seconds in
-      unsafe ef_h5_probe(
-        path, nil, input.byteCount, seconds, HDF5Object.textLimit, HDF5Object.listedChunks)
-    }
+  init(_ path: String) throws(EmbedFuseError) {
+    input = try InputFile(path)
+    part = nil
+    self.path = path
   }
 
   /// Opens the part of a file that is an HDF5 file; `path` names it in messages.
-  convenience init(_ part: Range<Int>, of input: InputFile, path: String) throws(EmbedFuseError) {
-    let start = try input.withMappedBytes(part) { bytes in
-      unsafe bytes.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
-    }
-    // The mapping lasts as long as `input`, and the library only reads.
-    try self.init(input, part: part, path: path) {
-      unsafe ef_h5_open_image(UnsafeMutableRawPointer(bitPattern: start), part.count)
-    } probe: { seconds in
-      unsafe ef_h5_probe(
-        nil, UnsafeMutableRawPointer(bitPattern: start), part.count, seconds, HDF5Object.textLimit,
-        HDF5Object.listedChunks)
-    }
-  }
-
-  private init(
-    _ input: InputFile, part: Range<Int>, path: String, open: () -> hid_t,
-    probe: (_ seconds: UInt32) -> Int32
-  ) throws(EmbedFuseError) {
-    self.path = path
+  init(_ part: Range<Int>, of input: InputFile, path: String) {
     self.input = input
     self.part = part
-    (id, userblock) = try HDF5Library.locked { () throws(EmbedFuseError) in
-      // A sound file takes thousandths of a second; where no process can be started, the file is taken as it is.
-      guard probe(UInt32(clamping: 1 + part.count >> 24)) != 0 else {
-        throw EmbedFuseError(
-          .badData, "the HDF5 library fails on it: it is damaged, or made to do harm", path: path,
-          remedy: "download or copy it again")
-      }
-      let id = open()
-      guard id >= 0 else {
-        var error = HDF5Library.lastError(.badData, "it can't be opened as HDF5", path: path)
-        error.remedy = error.remedy ?? "it is of another kind, or damaged: download or copy it again"
-        throw error
-      }
-      do throws(EmbedFuseError) {
-        let userblock = try HDF5Library.check(
-          ef_h5_userblock(id), .badData, "its userblock can't be read", path: path)
-        return (id, Int(userblock))
-      } catch {
-        ef_h5_close_file(id)
-        throw error
-      }
-    }
+    self.path = path
   }
 
   deinit {
-    let id = id
-    try? HDF5Library.locked { _ = ef_h5_close_file(id) }
+    let id = handle.withLock { $0 }
+    if id >= 0 { try? HDF5Library.locked { _ = ef_h5_close_file(id) } }
+  }
+
+  /// The error for a file on which the library crashes, or never comes back.
+  static func failure(_ path: String) -> EmbedFuseError {
+    EmbedFuseError(
+      .badData, "the HDF5 library fails on it: it is damaged, or made to do harm", path: path,
+      remedy: "download or copy it again")
+  }
+
+  /// Where the library sees a part of the file: a mapping that lasts as long as `input`, which the library only reads;
+  /// nil if it opens the file by its path.
+  private func start() throws(EmbedFuseError) -> UInt? {
+    guard let part else { return nil }
+    return try input.withMappedBytes(part) { bytes in
+      unsafe bytes.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
+    }
+  }
+
+  /// Lets `body` look at what the library says of the file, as `HDF5Description` reads it.
+  ///
+  /// - Throws: bad data if the library fails on the file; what `body` throws.
+  func withDescription<Result>(
+    _ body: (RawSpan) throws(EmbedFuseError) -> Result
+  ) throws(EmbedFuseError) -> Result {
+    let (limits, start) = (HDF5Description.limits, try start())
+    let (address, count) = try HDF5Library.locked {
+      let description =
+        if let part, let start {
+          unsafe ef_h5_describe(nil, UnsafeMutableRawPointer(bitPattern: start), part.count, limits)
+        } else {
+          unsafe ef_h5_describe(path, nil, input.byteCount, limits)
+        }
+      return unsafe (UInt(bitPattern: description.bytes), description.count)
+    }
+    guard let description = unsafe UnsafeMutableRawPointer(bitPattern: address) else {
+      throw Self.failure(path)
+    }
+    defer { unsafe free(description) }
+    return try body(unsafe UnsafeRawBufferPointer(start: description, count: count).bytes)
+  }
+
+  /// Lets `body` use the library's handle of the file, in `HDF5Library.locked`.
+  ///
+  /// The library is trusted with what the process that described the file came through: where values stand that it
+  /// alone finds or decodes.
+  func inLibrary<Result: Sendable>(
+    _ body: (hid_t) throws(EmbedFuseError) -> Result
+  ) throws(EmbedFuseError) -> Result {
+    let start = try start()
+    return try HDF5Library.locked { () throws(EmbedFuseError) in
+      let id = handle.withLock { id in
+        if id < 0 {
+          id =
+            if let part, let start {
+              unsafe ef_h5_open_image(UnsafeMutableRawPointer(bitPattern: start), part.count)
+            } else {
+              unsafe ef_h5_open_file(path)
+            }
+        }
+        return id
+      }
+      return try body(HDF5Library.check(id, .badData, "it can't be opened as HDF5", path: path))
+    }
   }
 
   /// Checks that a range of bytes lies within the file, and returns which of `input` they are.
   func check(
     offset: UInt64, byteCount: UInt64, of what: String, in dataset: String
   ) throws(EmbedFuseError) -> Range<Int> {
+    let part = part ?? 0..<input.byteCount
     let (end, overflow) = offset.addingReportingOverflow(byteCount)
     guard !overflow, end <= UInt64(part.count) else {
       throw EmbedFuseError(

@@ -113,7 +113,7 @@ struct HDF5FileBuilder: ~Copyable {
     let (file, path) = (file, path)
     let group = try HDF5Library.locked { () throws(EmbedFuseError) in
       try HDF5Library.check(
-        unsafe ef_h5_open_object(file, name), .inputOutput, "group \(name) can't be opened", path: path)
+        unsafe ef_h5_open_group(file, name), .inputOutput, "group \(name) can't be opened", path: path)
     }
     for (key, text) in texts.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
       try attach(text, as: HDF5Name.component(key), to: group, of: name)

@@ -41,14 +41,21 @@ package enum HDF5Library {
     throw lastError(code, action, path: path, tensor: tensor)
   }
 
-  /// The library's last failure on this thread: the operating system's reason where there is one, otherwise the
-  /// innermost messages.
+  /// The library's last failure on this thread.
   static func lastError(
     _ code: EmbedFuseError.Code, _ action: String, path: String, tensor: String? = nil
   ) -> EmbedFuseError {
     var buffer = [CChar](repeating: 0, count: 2048)
     unsafe buffer.withUnsafeMutableBufferPointer { unsafe ef_h5_error_text($0.baseAddress, $0.count) }
     let text = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    return error(code, action, text, path: path, tensor: tensor)
+  }
+
+  /// A failure of the library with its messages `text`: the operating system's reason where there is one, otherwise the
+  /// innermost messages.
+  static func error(
+    _ code: EmbedFuseError.Code, _ action: String, _ text: String, path: String, tensor: String? = nil
+  ) -> EmbedFuseError {
     guard let number = systemErrorNumber(in: text) else {
       return EmbedFuseError(
         code, action + (text.isEmpty ? "" : ": HDF5: \(text)"), path: StagingFolder.published(path),

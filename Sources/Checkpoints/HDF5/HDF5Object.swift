@@ -1,65 +1,40 @@
 import CHDF5
-import Glibc
 import TensorCore
 
-/// An object of an HDF5 file that is open in the library.
-struct HDF5Object: ~Copyable {
-  /// What an object is.
-  enum Kind: Sendable {
-    case group
-    case dataset
-    case other
-  }
-
-  /// Bytes of a text attribute at most.
-  static let textLimit = 64 << 20
-  /// Chunks that are listed at most: the library takes time in the square of their number.
-  static let listedChunks: UInt64 = 4096
-
-  let kind: Kind
-  /// Where the object's header stands, the same for every path that leads to it.
-  let address: UInt64
-  private let file: HDF5File
+/// An object of an HDF5 file, by one of the paths that lead to it: what the file's description says of it, or an error
+/// that names it.
+struct HDF5Object {
+  private let object: HDF5Description.Object
   private let components: [String]
-  private var id: hid_t
+  private let userblock: Int
+  private let file: HDF5File
 
-  private var name: String { components.joined(separator: "/") }
+  private var name: String { Self.name(components) }
 
-  /// Opens the object at a path from the root, which no components name.
-  init(_ components: [String], in file: HDF5File) throws(EmbedFuseError) {
-    let name = components.isEmpty ? "/" : components.joined(separator: "/")
-    (id, kind, address) = try HDF5Library.locked { () throws(EmbedFuseError) in
-      let id = unsafe ef_h5_open_object(file.id, name)
-      guard id >= 0 else {
-        var error = HDF5Library.lastError(.badData, "it can't be opened", path: file.path, tensor: name)
-        error.remedy = "if a newer HDF5 wrote the file, save it again with libver='v110'"
-        throw error
-      }
-      var address: UInt64 = 0
-      switch unsafe UInt8(bitPattern: ef_h5_object_kind(id, &address)) {
-      case UInt8(ascii: "g"): return (id, .group, address)
-      case UInt8(ascii: "d"): return (id, .dataset, address)
-      default: return (id, .other, address)
-      }
-    }
-    self.file = file
+  /// The object of a number, at a path from the root, which no components name.
+  init(_ number: Int, of description: HDF5Description, at components: [String], in file: HDF5File) {
+    object = description.objects[number]
+    userblock = description.userblock
     self.components = components
+    self.file = file
   }
 
-  deinit {
-    let id = id
-    if id >= 0 { try? HDF5Library.locked { _ = ef_h5_close_object(id) } }
+  /// A path as it is written in messages.
+  static func name(_ components: [String]) -> String {
+    components.isEmpty ? "/" : components.joined(separator: "/")
   }
 
-  /// Closes the object.
-  mutating func close() {
-    let id = id
-    self.id = -1
-    try? HDF5Library.locked { _ = ef_h5_close_object(id) }
+  private func value<Value>(
+    _ outcome: HDF5Description.Outcome<Value>, _ action: String
+  ) throws(EmbedFuseError) -> Value {
+    switch outcome {
+    case .success(let value): return value
+    case .failure(let failure): throw error(action, failure)
+    }
   }
 
-  private func check<Value: SignedInteger>(_ value: Value, _ action: String) throws(EmbedFuseError) {
-    try HDF5Library.check(value, .badData, action, path: file.path, tensor: name)
+  private func error(_ action: String, _ failure: HDF5Description.Failure) -> EmbedFuseError {
+    HDF5Library.error(.badData, action, failure.text, path: file.path, tensor: name)
   }
 
   private func refuse(_ problem: String, remedy: String? = nil) -> EmbedFuseError {
@@ -70,25 +45,32 @@ struct HDF5Object: ~Copyable {
 // MARK: - Groups
 
 extension HDF5Object {
-  /// The names of a group's links, in the order of their bytes.
-  func links() throws(EmbedFuseError) -> [String] {
-    let links = try unsafe names { unsafe ef_h5_links(id, $0) }
-    if let soft = links.first(where: { $0.kind != UInt8(ascii: "h") }) {
-      throw refuse(
-        "the link \(soft.name.printable) leads elsewhere by name; only what the file itself holds is read")
+  /// The links of a group, in the order of their names' bytes, and what they lead to.
+  func links(
+    _ links: HDF5Description.Outcome<[HDF5Description.Link]>
+  ) throws(EmbedFuseError) -> [(name: String, target: HDF5Description.Target)] {
+    var result: [(name: String, target: HDF5Description.Target)] = []
+    for link in try value(links, "its names can't be listed") {
+      guard let target = link.target else {
+        throw refuse(
+          "the link \(link.name.printable) leads elsewhere by name; only what the file itself holds is read")
+      }
+      guard link.isText else { throw refuse("the name of its link \(link.name.printable) is not UTF-8") }
+      result.append((link.name, target))
     }
-    return links.map(\.name)
+    return result
   }
 
   /// The texts of an attribute that holds a row of them; nil if there is none of this name.
   func list(_ attribute: String) throws(EmbedFuseError) -> [String]? {
-    let id = id
-    return try HDF5Library.locked { () throws(EmbedFuseError) in
-      var names = unsafe ef_h5_names()
-      let status = unsafe ef_h5_read_texts(id, attribute, Self.textLimit, &names)
-      defer { unsafe free(names.bytes) }
-      try check(status, "its attribute \(attribute) is no list of names")
-      return status == 0 ? nil : unsafe Self.texts(names).map(\.name)
+    let problem = "its attribute \(attribute) is no list of names"
+    switch object.attributes[attribute] {
+    case nil: return nil
+    case .texts(let texts): return texts
+    case .text(let text): return [String(decoding: text.utf8.prefix { $0 != 0 }, as: UTF8.self)]
+    case .integers([]): return []
+    case .integers, .other: throw refuse(problem)
+    case .unreadable(let failure): throw error(problem, failure)
     }
   }
 
@@ -105,42 +87,18 @@ extension HDF5Object {
   }
 
   /// The text attributes, their names decoded.
-  func texts() throws(EmbedFuseError) -> [String: String] {
+  func texts() -> [String: String] {
     var result: [String: String] = [:]
-    for (_, name) in try unsafe names({ unsafe ef_h5_attributes(id, $0) }) {
-      if let text = try text(name) { result[HDF5Name.decoded(name)] = text }
+    for name in object.attributes.keys {
+      if let text = text(name) { result[HDF5Name.decoded(name)] = text }
     }
     return result
   }
 
   /// A text attribute; nil if there is none of this name.
-  func text(_ attribute: String) throws(EmbedFuseError) -> String? {
-    let id = id
-    return try HDF5Library.locked {
-      var length = 0
-      guard let text = unsafe ef_h5_read_text(id, attribute, Self.textLimit, &length) else { return nil }
-      defer { unsafe free(text) }
-      let bytes = unsafe UnsafeRawBufferPointer(start: text, count: length)
-      return unsafe String(decoding: bytes, as: UTF8.self)
-    }
-  }
-
-  /// The kinds and names that an iteration gathers.
-  private func names(
-    _ gather: (UnsafeMutablePointer<ef_h5_names>) -> herr_t
-  ) throws(EmbedFuseError) -> [(kind: UInt8, name: String)] {
-    try HDF5Library.locked { () throws(EmbedFuseError) in
-      var names = unsafe ef_h5_names()
-      let status = unsafe gather(&names)
-      defer { unsafe free(names.bytes) }
-      try check(status, "its names can't be listed")
-      return unsafe Self.texts(names)
-    }
-  }
-
-  private static func texts(_ names: ef_h5_names) -> [(kind: UInt8, name: String)] {
-    unsafe Array(UnsafeRawBufferPointer(start: names.bytes, count: names.count)).split(separator: 0)
-      .map { ($0.first!, String(decoding: $0.dropFirst(), as: UTF8.self)) }
+  func text(_ attribute: String) -> String? {
+    guard case .text(let text) = object.attributes[attribute] else { return nil }
+    return text
   }
 }
 
@@ -153,65 +111,42 @@ extension HDF5Object {
     case other(String)
   }
 
-  /// The description of a dataset.
-  func dataset() throws(EmbedFuseError) -> Contents {
-    var type = ef_h5_type()
-    var storage = ef_h5_storage()
-    var extents = [hsize_t](repeating: 0, count: 32)
-    let rank = try HDF5Library.locked { () throws(EmbedFuseError) in
-      try unsafe check(ef_h5_describe_type(id, &type), "its type can't be read")
-      try unsafe check(ef_h5_describe_storage(id, &storage), "its storage can't be read")
-      return Int(unsafe ef_h5_extents(id, &extents))
+  /// What a dataset holds.
+  func dataset(
+    _ dataset: HDF5Description.Outcome<HDF5Description.Dataset>
+  ) throws(EmbedFuseError) -> Contents {
+    let dataset = try value(dataset, "its type can't be read")
+    let storage = try value(dataset.storage, "its storage can't be read")
+    guard let dimensions = dataset.dimensions else { return .other("no values") }
+    let kind = HDF5ElementKind(dataset.type)
+    let dtype = text("dtype")
+    if let foreign = kind.foreignKind, dataset.type.kind != H5T_OPAQUE || dtype == nil {
+      return .other(foreign)
     }
-    guard rank >= 0 else { return .other("no values") }
-    let kind = HDF5ElementKind(type)
-    let dtype = try text("dtype")
-    if let foreign = kind.foreignKind, type.kind != H5T_OPAQUE || dtype == nil { return .other(foreign) }
+    guard let values = storage.values else { throw HDF5File.failure(file.path) }
     let filters = ChunkFilter.pipeline(storage)
     return .tensor(
       HDF5Dataset(
-        components: components, type: kind, dimensions: Array(extents.prefix(rank)),
-        layout: try layout(storage, rank: rank, isDirect: filters != nil), filters: filters,
+        components: components, type: kind, dimensions: dimensions,
+        layout: try layout(storage.layout, values.place, isDirect: filters != nil), filters: filters,
         missingFilter: filters == nil ? try missingFilter(storage) : nil,
-        fillValue: try fillValue(byteCount: type.size), dtype: dtype, name: try text("name"),
-        shape: try integers("shape", limit: 1024), delta: try delta()))
+        fillValue: try value(values.fillValue, "its fill value can't be read"), dtype: dtype,
+        name: text("name"), shape: integers("shape", limit: 1024), delta: try delta()))
   }
 
   /// The first filter that the library lacks, by number and name; nil if it has all.
-  private func missingFilter(_ storage: ef_h5_storage) throws(EmbedFuseError) -> String? {
+  private func missingFilter(_ storage: HDF5Description.Storage) throws(EmbedFuseError) -> String? {
     try HDF5Library.locked {
-      for place in 0..<min(Int(storage.filters), 8) {
-        let number = unsafe withUnsafeBytes(of: storage.filter) {
-          unsafe $0.load(fromByteOffset: 4 * place, as: Int32.self)
-        }
-        guard ef_h5_has_filter(number) <= 0 else { continue }
-        let name = unsafe withUnsafeBytes(of: storage.filter_names) {
-          unsafe String(decoding: $0[(64 * place)..<(64 * place + 64)].prefix { $0 != 0 }, as: UTF8.self)
-        }
-        return "\(number)\(name.isEmpty ? "" : " (\(name))")"
-      }
-      return nil
-    }
-  }
-
-  /// The element that stands for what was never written; nil if there is none.
-  private func fillValue(byteCount: Int) throws(EmbedFuseError) -> [UInt8]? {
-    // Elements of tensors are small; what isn't is refused for its type.
-    guard byteCount <= 16 else { return nil }
-    let id = id
-    return try HDF5Library.locked { () throws(EmbedFuseError) in
-      var value = [UInt8](repeating: 0, count: byteCount)
-      let status = unsafe ef_h5_fill_value(id, byteCount, &value)
-      try check(status, "its fill value can't be read")
-      return status > 0 ? value : nil
+      storage.filters.first { ef_h5_has_filter($0.number) <= 0 }
+        .map { "\($0.number)\($0.name.isEmpty ? "" : " (\($0.name))")" }
     }
   }
 
   /// What is said of the base of a dataset of differences.
   private func delta() throws(EmbedFuseError) -> DeltaRecord? {
-    guard let type = try text("delta_of") else { return nil }
-    guard let digest = try text("base_digest"),
-      let blocks = try integers("base_blocks", limit: file.input.byteCount / 8)
+    guard let type = text("delta_of") else { return nil }
+    guard let digest = text("base_digest"),
+      let blocks = integers("base_blocks", limit: file.input.byteCount / 8)
     else {
       throw refuse(
         "it holds differences (delta_of \(type.printable)), but the digests of its base are missing")
@@ -220,60 +155,39 @@ extension HDF5Object {
   }
 
   /// An attribute of unsigned integers; nil if there is none, or more than `limit` of them.
-  private func integers(_ attribute: String, limit: Int) throws(EmbedFuseError) -> [UInt64]? {
-    let id = id
-    return try HDF5Library.locked {
-      let count = unsafe ef_h5_count_integers(id, attribute)
-      guard count >= 0, count <= limit else { return nil }
-      var values = [UInt64](repeating: 0, count: Int(count))
-      return unsafe ef_h5_read_integers(id, attribute, &values, hsize_t(count)) < 0 ? nil : values
-    }
+  private func integers(_ attribute: String, limit: Int) -> [UInt64]? {
+    guard case .integers(let values) = object.attributes[attribute], values.count <= limit else { return nil }
+    return values
   }
 
   private func layout(
-    _ storage: ef_h5_storage, rank: Int, isDirect: Bool
+    _ layout: HDF5Description.Layout, _ place: HDF5Description.Place, isDirect: Bool
   ) throws(EmbedFuseError) -> HDF5Dataset.Layout {
-    switch UInt8(bitPattern: storage.layout) {
-    case UInt8(ascii: "c"):
-      let id = id
-      let offset = try HDF5Library.locked { ef_h5_offset(id) }
-      return .contiguous(offset: Int(exactly: offset))
-    case UInt8(ascii: "h"):
-      let extents = unsafe withUnsafeBytes(of: storage.chunk) {
-        unsafe Array($0.bindMemory(to: hsize_t.self).prefix(rank))
-      }
-      return .chunked(extents, try chunks(rank: rank, isDirect: isDirect))
-    case UInt8(ascii: "i"):
-      return .compact
-    default:
+    switch (layout, place) {
+    case (_, .offset(let offset)): return .contiguous(offset: Int(exactly: offset))
+    case (_, .values(let values)): return .compact(values)
+    case (.chunked(let extents), .chunks(let chunks)):
+      let (count, list) = try value(chunks, "its chunks can't be counted")
+      guard isDirect, let list else { return .chunked(extents, .onDemand(count: Int(clamping: count))) }
+      return .chunked(extents, .listed(try located(try value(list, "its chunks can't be located"))))
+    case (_, .chunks), (_, .elsewhere):
       throw refuse(
         "its values are in other files", remedy: "copy the file with h5repack, which brings them together")
     }
   }
 
-  /// Where the chunks that were written stand, checked against the file's size.
-  private func chunks(rank: Int, isDirect: Bool) throws(EmbedFuseError) -> HDF5Dataset.ChunkPlaces {
-    let id = id
-    return try HDF5Library.locked { () throws(EmbedFuseError) in
-      let space = ef_h5_space(id)
-      defer { ef_h5_close_space(space) }
-      var count: hsize_t = 0
-      try unsafe check(ef_h5_chunk_count(id, space, &count), "its chunks can't be counted")
-      guard isDirect, count <= Self.listedChunks else { return .onDemand(count: Int(clamping: count)) }
-      var result: [HDF5Dataset.Chunk] = []
-      var corner = [hsize_t](repeating: 0, count: rank)
-      for index in 0..<count {
-        var (mask, address, size) = (UInt32(0), haddr_t(0), hsize_t(0))
-        try unsafe check(
-          ef_h5_chunk_info(id, space, index, &corner, &mask, &address, &size), "its chunks can't be located")
-        let (offset, overflow) = UInt64(address).addingReportingOverflow(UInt64(file.userblock))
-        let range = try file.check(
-          offset: overflow ? .max : offset, byteCount: UInt64(size), of: "a chunk", in: name)
-        result.append(
-          HDF5Dataset.Chunk(
-            corner: corner, mask: mask, offset: range.lowerBound, byteCount: range.count))
-      }
-      return .listed(result)
+  /// Where chunks stand, checked against the file's size.
+  private func located(_ chunks: [HDF5Description.Chunk]) throws(EmbedFuseError) -> [HDF5Dataset.Chunk] {
+    var result: [HDF5Dataset.Chunk] = []
+    result.reserveCapacity(chunks.count)
+    for chunk in chunks {
+      let (offset, overflow) = chunk.address.addingReportingOverflow(UInt64(userblock))
+      let range = try file.check(
+        offset: overflow ? .max : offset, byteCount: chunk.byteCount, of: "a chunk", in: name)
+      result.append(
+        HDF5Dataset.Chunk(
+          corner: chunk.corner, mask: chunk.mask, offset: range.lowerBound, byteCount: range.count))
     }
+    return result
   }
 }

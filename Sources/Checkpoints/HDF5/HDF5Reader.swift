@@ -1,4 +1,3 @@
-import CHDF5
 import TensorCore
 
 /// Reads HDF5 files of datasets: our own compressed checkpoints, and what h5py and Keras write.
@@ -164,25 +163,22 @@ extension HDF5Reader {
       try ChunkMemory.check(grid, of: dataset, in: file)
       return try ChunkedStorage(
         dataset, grid: grid, chunks: chunks, type: info.elementType, number: number, shared: shared)
-    case .compact:
-      return MemoryStorage(values: try wholeValues(dataset, info), type: info.elementType)
+    case .compact(let values):
+      return MemoryStorage(values: try wholeValues(values, info), type: info.elementType)
     }
   }
 
   /// The values of a dataset that keeps them in its header, so less than 64 KiB.
-  private func wholeValues(_ dataset: HDF5Dataset, _ info: TensorInfo) throws(EmbedFuseError) -> [UInt8] {
-    guard info.byteCount < 1 << 16 else {
+  private func wholeValues(
+    _ values: HDF5Description.Outcome<[UInt8]>, _ info: TensorInfo
+  ) throws(EmbedFuseError) -> [UInt8] {
+    switch values {
+    case .success(let values) where values.count == info.byteCount: return values
+    case .success:
       throw EmbedFuseError(
         .badData, "a header can't hold its \(info.byteCount) bytes", path: file.path, tensor: info.name)
-    }
-    return try HDF5Library.locked { () throws(EmbedFuseError) in
-      var values = [UInt8](repeating: 0, count: info.byteCount)
-      let id = unsafe ef_h5_open_dataset(file.id, dataset.path)
-      defer { ef_h5_close_dataset(id) }
-      try HDF5Library.check(
-        unsafe ef_h5_read(id, 0, nil, nil, nil, &values), .badData, "it can't be read", path: file.path,
-        tensor: info.name)
-      return values
+    case .failure(let failure):
+      throw HDF5Library.error(.badData, "it can't be read", failure.text, path: file.path, tensor: info.name)
     }
   }
 }

@@ -87,7 +87,7 @@ extension KerasWeights {
       guard directory.groups.contains(group) else {
         throw refuse("it lists the layer \(layer.printable), which isn't there")
       }
-      for weight in try HDF5Object(group, in: file).splitList("weight_names") ?? [] {
+      for weight in try directory.keras.weightNames[group]?.get() ?? [] {
         guard let number = numbers[group + Self.components(weight)], taken.insert(number).inserted else {
           throw refuse(
             "the layer \(layer.printable) lists the weight \(weight.printable), which isn't there or is listed twice"
