@@ -9,14 +9,19 @@ private let samples =
 private let others: Void = {
   FuzzInput.write(FuzzInput.safetensors("a 8 8\nb 8".utf8), to: "base.safetensors")
   // A copy, since links that lead elsewhere aren't followed.
-  let name = "sharded_00000.weights.h5"
-  let shard = open("\(samples)/keras/\(name)", O_RDONLY)
-  var bytes = [UInt8](repeating: 0, count: 1 << 20)
-  let count = bytes.withUnsafeMutableBytes { Glibc.read(shard, $0.baseAddress, $0.count) }
-  precondition(count > 0 && count < bytes.count, "no shard at \(samples)")
-  close(shard)
-  FuzzInput.write(Array(bytes[..<count]), to: name)
+  FuzzInput.write(sample("keras/sharded_00000.weights.h5"), to: "sharded_00000.weights.h5")
+  // What descriptions that come without a file are taken to be of.
+  FuzzInput.write(sample("hdf5/filters.h5"), to: "described.h5")
 }()
+
+private func sample(_ name: String) -> [UInt8] {
+  let file = open("\(samples)/\(name)", O_RDONLY)
+  var bytes = [UInt8](repeating: 0, count: 1 << 20)
+  let count = bytes.withUnsafeMutableBytes { Glibc.read(file, $0.baseAddress, $0.count) }
+  precondition(count > 0 && count < bytes.count, "no \(name) at \(samples)")
+  close(file)
+  return Array(bytes[..<count])
+}
 
 /// Spares the child process, which is forked for each input, a copy of the fuzzer's tables: these are most of what the
 /// process holds.
@@ -37,8 +42,8 @@ private let leaner: Void = {
   precondition(sound != nil, "the child process lacks what it needs")
 }()
 
-/// HDF5 files of all kinds, our own with the files and differences in them, Keras's archives, and indexes of its
-/// shards.
+/// HDF5 files of all kinds, our own with the files and differences in them, Keras's archives, indexes of its shards, and
+/// what the process that describes a file may hand over once a hostile file has taken it over.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzHDF5(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   let input = UnsafeRawBufferPointer(start: start, count: count)
@@ -46,6 +51,12 @@ public func fuzzHDF5(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   leaner
   keeper
   tried = input
+  isDescription = input.first == UInt8(ascii: "+") || input.first == UInt8(ascii: "-")
+  guard !isDescription else {
+    read("\(FuzzInput.folder)/described.h5")
+    precondition(openObjects() <= 0, "a file, or something in it, was left open")
+    return 0
+  }
   let name =
     input.starts(with: [0x50, 0x4B])
     ? "input.keras" : input.first == UInt8(ascii: "{") ? "sharded.weights.json" : "input.h5"
@@ -91,10 +102,36 @@ private let keeper: Void = {
   }
 }()
 
-/// Stands in the place of the C library's: with FUZZ_NO_CHILD no process can be started to try a file out, so that it is
-/// read as it is. A crash is the HDF5 library's then, if the program comes through with the child.
+/// Stands in the place of the C library's: with FUZZ_NO_CHILD no process can be started to describe a file, so that the
+/// program does it. A crash is the HDF5 library's then, if the program comes through with the child.
 @_cdecl("fork")
-public func fork() -> pid_t { getenv("FUZZ_NO_CHILD") == nil ? forkOfTheLibrary() : -1 }
+public func fork() -> pid_t {
+  if isDescription { return handOver() }
+  return getenv("FUZZ_NO_CHILD") == nil ? forkOfTheLibrary() : -1
+}
 
 @_silgen_name("__fork")
 private func forkOfTheLibrary() -> pid_t
+
+// MARK: - Descriptions without a file
+
+/// True if what is tried is what a child process would hand over.
+nonisolated(unsafe) private var isDescription = false
+
+/// Where the last pipe is written.
+nonisolated(unsafe) private var pipeEnd: CInt = -1
+
+/// Stands in the place of the C library's, to know where a child process would write.
+@_cdecl("pipe2")
+public func pipe2(_ ends: UnsafeMutablePointer<CInt>, _ flags: CInt) -> CInt {
+  guard pipe(ends) == 0 else { return -1 }
+  for end in 0..<2 { _ = fcntl(ends[end], F_SETFD, flags & O_CLOEXEC == 0 ? 0 : FD_CLOEXEC) }
+  pipeEnd = ends[1]
+  return 0
+}
+
+/// Writes what is tried to the pipe, which holds as much as libFuzzer makes up, and gives a process that there isn't.
+private func handOver() -> pid_t {
+  write(pipeEnd, tried.baseAddress, min(tried.count, 1 << 16))
+  return .max
+}
