@@ -17,7 +17,9 @@
 #include <unistd.h>
 
 /// Bytes of the description of a file of `size` bytes at most.
-static size_t ef_h5_description_limit(size_t size) { return size < SIZE_MAX / 8 ? (64 << 20) + 4 * size : SIZE_MAX / 2; }
+static size_t ef_h5_description_limit(size_t size) {
+  return size < SIZE_MAX / 8 ? (64 << 20) + 4 * size : SIZE_MAX / 2;
+}
 
 /// The most memory that the process has held, in bytes.
 static size_t ef_h5_peak_memory(void) {

@@ -1,14 +1,16 @@
 // What a file says of itself, as a row of bytes. Within this target only; `HDF5DescriptionReader` takes it apart.
 //
 //   description  outcome of opening the file, with: outcome of the userblock's size, the root's object; then '.'
-//   object       'd' address attributes dataset | 'g' address attributes links | 'o' another kind | '^' a group too deep
-//                | 's' number, among the objects 'd' and 'g', of the one that it is | '-' text, if it can't be opened
-//   links        outcome, with: count, for each its kind ('h' a hard link, 's' another) and name; then the hard ones' objects
+//   object       'd' address attributes dataset | 'g' address attributes links | 'o' another kind
+//                | 's' number, among the objects 'd' and 'g', of the one that it is | '^' a group too deep
+//                | '-' text, if it can't be opened
+//   links        outcome, with: count, for each its kind ('h' a hard link, 's' another) and name; then the objects of
+//                the hard ones
 //   attributes   count, for each its name and value
 //   value        't' text | 'l' count texts | 'i' count numbers | 'o' something else | '-' text, if it can't be read
 //   dataset      outcome, with: the numbers of `ef_h5_type`; rank (all bits set: no values), extents; storage
-//   storage      outcome, with: layout as in `ef_h5_layout`, for 'h' a chunk's extents; number of filters, of the first 8
-//                number, parameter, name; then 'o', or where it holds numbers '+' values
+//   storage      outcome, with: layout as in `ef_h5_layout`, for 'h' a chunk's extents; how many filters, and of the
+//                first 8 number, parameter, name; then 'o', or where it holds numbers '+' values
 //   values       outcome of the fill value (text, empty: none); then by the layout
 //                'c' offset | 'i' outcome of all values (text) | 'h' outcome of the chunks | 'o' nothing
 //   chunks       count; unless there are too many, the outcome of each up to the first failure: filter mask, address,

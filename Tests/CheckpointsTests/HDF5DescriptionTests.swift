@@ -94,6 +94,22 @@ import Testing
     }
   }
 
+  @Test func chunksLargerThanAnyMemory() throws {
+    let reader = try HDF5Reader(Fixtures.path("samples/hdf5/chunked.h5"))
+    var dataset = reader.directory.datasets[0]
+    dataset.type.byteCount = 8
+    dataset.dimensions = [1 << 62]
+    dataset.layout = .chunked([1 << 62], .listed([]))
+    let memory = ChunkMemory([dataset], most: 0)
+    #expect(memory.cacheBytes == 1 << 62)
+    #expect(memory.residentBytes > memory.cacheBytes)
+    let grid = try #require(ChunkGrid(dimensions: dataset.dimensions, chunk: [1 << 62]))
+    let error = #expect(throws: EmbedFuseError.self) {
+      try ChunkMemory.check(grid, of: dataset, in: reader.file)
+    }
+    #expect(error?.problem.contains("too much for a file") == true)
+  }
+
   @Test func namesThatAreNotUTF8AreRefused() throws {
     var bytes = try Data(contentsOf: URL(fileURLWithPath: Fixtures.path("samples/hdf5/userblock.h5")))
     let name = try #require(bytes.range(of: Data("plain\0".utf8)))

@@ -59,8 +59,8 @@ typedef struct {
   size_t count;
 } ef_h5_description;
 
-/// Describes the file of `size` bytes at `path`, or where that is NULL, the one in mapped `bytes`. The result has the form
-/// that Description.h tells; none if the library fails on the file.
+/// Describes the file of `size` bytes at `path`, or where that is NULL, the one in mapped `bytes`. The result has the
+/// form that Description.h tells; none if the library fails on the file.
 ///
 /// A process of its own does it. It gets a second of computing and one more for every 16 MB, 256 MiB of memory besides
 /// the file's size, and may say 64 MiB and four times the file's size. Nothing that it says can be relied on: a hostile
@@ -79,7 +79,7 @@ herr_t ef_h5_close_dataset(hid_t dataset);
 /// Bytes of the stored chunk at a corner of 32 coordinates, whatever the rank; 0 where it was never written, negative on
 /// failure.
 int64_t ef_h5_chunk_size(hid_t dataset, const hsize_t *corner);
-/// Reads the stored bytes of the chunk at a corner of 32 coordinates, as many as `ef_h5_chunk_size` tells.
+/// Reads the stored bytes of the chunk at such a corner, as many as `ef_h5_chunk_size` tells.
 herr_t ef_h5_read_chunk(hid_t dataset, const hsize_t *corner, unsigned *mask, void *bytes);
 /// Reads a chunk of a chunked dataset, or a whole dataset where rank is 0, through the library's own filters.
 /// `extents` is what of the chunk lies within the dataset; the chunk's other bytes are left alone. A dataset of another

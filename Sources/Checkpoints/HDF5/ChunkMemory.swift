@@ -43,7 +43,7 @@ struct ChunkMemory {
     }
     single.sort(by: >)
     // A block that reaches from one row of chunks into the next is done with the first when it comes to the second.
-    let least = ((single.first ?? 0) + 1) / 2
+    let least = (single.first ?? 0) / 2 + (single.first ?? 0) % 2
     let wanted = min(total, Self.sum(shared.max() ?? 0, single.dropFirst().first ?? 0))
     cacheBytes = most.map { max(least, min(wanted, $0)) } ?? wanted
     workerBytes = buffers
