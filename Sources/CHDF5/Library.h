@@ -17,7 +17,7 @@
 
 /// All others. Numbered ones are called throughout: distributions map the plain names to different versions.
 #define EF_H5_CALLS(call) \
-  call(open) call(free_memory) call(Zfilter_avail) \
+  call(open) call(Zfilter_avail) \
   call(Aclose) call(Acreate2) call(Aget_space) call(Aget_type) call(Aiterate2) call(Aopen) call(Aread) \
   call(Awrite) \
   call(Dclose) call(Dcreate2) call(Dget_chunk_info) call(Dget_chunk_info_by_coord) call(Dget_chunk_storage_size) \
