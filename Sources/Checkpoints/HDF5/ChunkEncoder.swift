@@ -129,7 +129,7 @@ public enum ChunkCompression: Sendable, Hashable {
     test = NoiseTest(width: isTested ? width : 0)
     raw = test.planes
     frame = chunk.takeBuffer(capacity: byteCount)
-    if planes.count < byteCount { planes = [UInt8](repeating: 0, count: max(byteCount, capacity)) }
+    if planes.count < byteCount { planes = .unwritten(max(byteCount, capacity)) }
   }
 
   /// Takes the next bytes of the chunk, whole elements.

@@ -31,8 +31,8 @@ struct NoiseTest {
     guard planes > 0 else { return }
     let count = values.count / width
     while planes > 0 {
-      // Distances without a common divisor with the lengths of rows.
-      let distance = end == Self.headLength ? 17 * Self.neighbours : 67 * Self.neighbours
+      // Prime numbers of neighbourhoods apart, so that they don't keep to a few columns.
+      let distance = (end == Self.headLength ? 17 : 271) * Self.neighbours
       while next < min(end, first + count) {
         let start = (next - first) * width
         for plane in 0..<planes { counts[plane << 8 | Int(values[start + plane])] += 1 }

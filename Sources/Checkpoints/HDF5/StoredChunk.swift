@@ -14,7 +14,7 @@ final class StoredChunk: @unchecked Sendable {
 
   /// A buffer for chunks of this many bytes; it grows if one has more.
   init(capacity: Int) {
-    (bytes, count, mask) = ([UInt8](repeating: 0, count: capacity), 0, 0)
+    (bytes, count, mask) = (.unwritten(capacity), 0, 0)
   }
 
   /// A chunk of these bytes.
@@ -26,7 +26,7 @@ final class StoredChunk: @unchecked Sendable {
   func takeBuffer(capacity: Int) -> [UInt8] {
     var buffer: [UInt8] = []
     swap(&buffer, &bytes)
-    return buffer.count < capacity ? [UInt8](repeating: 0, count: capacity) : buffer
+    return buffer.count < capacity ? .unwritten(capacity) : buffer
   }
 
   /// Makes it the chunk of the first `count` of these bytes.
@@ -36,4 +36,11 @@ final class StoredChunk: @unchecked Sendable {
 
   /// Takes the digest of the chunk, while its bytes are in the cache.
   func takeDigest() { digest = .of(bytes.span.extracting(0..<count)) }
+}
+
+extension [UInt8] {
+  /// Bytes that are to be written before they are read: memory that nothing is written to is never made.
+  static func unwritten(_ count: Int) -> [UInt8] {
+    unsafe [UInt8](unsafeUninitializedCapacity: count) { $1 = count }
+  }
 }
