@@ -30,7 +30,8 @@ static size_t ef_h5_peak_memory(void) {
 /// Gives the calling process its limits, and lets it end by the signals that a library's faults raise.
 static void ef_h5_confine(size_t size) {
   const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGINT, SIGTERM, SIGXCPU, SIGPIPE};
-  rlim_t seconds = 1 + (size >> 24);
+  // Several times what a sound file of the smallest datasets takes; machines are slow or busy, too.
+  rlim_t seconds = 4 + (size >> 22);
   struct rlimit time = {seconds, seconds}, core = {0, 0};
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   setrlimit(RLIMIT_CPU, &time);

@@ -62,7 +62,7 @@ typedef struct {
 /// Describes the file of `size` bytes at `path`, or where that is NULL, the one in mapped `bytes`. The result has the
 /// form that Description.h tells; none if the library fails on the file.
 ///
-/// A process of its own does it. It gets a second of computing and one more for every 16 MB, 256 MiB of memory besides
+/// A process of its own does it. It gets 4 seconds of computing and one more for every 4 MB, 256 MiB of memory besides
 /// the file's size, and may say 64 MiB and four times the file's size. Nothing that it says can be relied on: a hostile
 /// file may have changed what it does. Where no process can be started, the calling one does it.
 ef_h5_description ef_h5_describe(const char *path, void *bytes, size_t size, ef_h5_limits limits);
