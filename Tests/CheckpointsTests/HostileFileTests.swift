@@ -63,6 +63,11 @@ import Testing
     #expect(error.problem.contains("the HDF5 library fails on it"), "\(error)")
   }
 
+  @Test func aRootThatIsADataset() throws {
+    let error = try refusal { _ = try HDF5Reader(Fixtures.path("samples/hdf5/damaged_root.h5")) }
+    #expect(error.problem.contains("its root is a dataset, expected a group"), "\(error)")
+  }
+
   // MARK: Nesting
 
   static let depth = 100_000

@@ -6,6 +6,7 @@ import Testing
 @Suite struct HDF5CrashTests {
   @Test(arguments: [
     "damaged_heap_1.keras", "damaged_heap_2.keras", "damaged_crash.h5", "damaged_hang.h5", "damaged_list.h5",
+    "damaged_root.h5",
   ])
   func theCommandNeverEndsByASignal(name: String) throws {
     let folder = try TemporaryFolder()

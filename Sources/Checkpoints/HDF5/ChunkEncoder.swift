@@ -45,7 +45,7 @@ public enum ChunkCompression: Sendable, Hashable {
   private let capacity: Int
 
   // The chunk at hand: its buffer, and the planes that are to be compressed; its bytes, and those of an element; the bytes
-  // that have come; how many of the first planes stand in the buffer, where all of them stand unshuffled.
+  // that have come; how many of the first planes stand in the buffer: if it is all, the values stand there as they came.
   private var frame: [UInt8] = []
   private var planes: [UInt8] = []
   private var byteCount = 0
@@ -148,7 +148,7 @@ public enum ChunkCompression: Sendable, Hashable {
     if test.planes < raw {
       if placed == 0 { raw = test.planes } else { takeBack() }
     }
-    if raw > 0, raw == width {
+    if raw == width {
       copy(values, to: &frame, at: placed)
     } else if raw == 0 {
       var target = planes.mutableSpan

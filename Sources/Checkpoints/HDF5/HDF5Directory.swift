@@ -47,6 +47,9 @@ struct HDF5Directory: Sendable {
         try keras.visit(object, at: components)
         pending += try object.links(links).reversed().map { (components + [$0.name], $0.target) }
       case .dataset(let dataset):
+        guard !components.isEmpty else {
+          throw EmbedFuseError(.badData, "its root is a dataset, expected a group", path: file.path)
+        }
         if let first = known[number] {
           aliases.append((components, first))
           continue
