@@ -1,4 +1,4 @@
-// What a file says of itself, as a row of bytes. Within this target only; `HDF5DescriptionReader` takes it apart.
+// What a file says of itself, as a row of bytes. Within this target only; `HDF5Description` takes it apart.
 //
 //   description  outcome of opening the file, with: outcome of the userblock's size, the root's object; then '.'
 //   object       'd' address attributes dataset | 'g' address attributes links | 'o' another kind

@@ -42,12 +42,6 @@ static inline void ef_zstd_put(uint8_t *target, uint32_t value, size_t bytes) {
   for (size_t i = 0; i < bytes; i++) target[i] = (uint8_t)(value >> (8 * i));
 }
 
-static inline uint32_t ef_zstd_get(const uint8_t *source, size_t bytes) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < bytes; i++) value |= (uint32_t)source[i] << (8 * i);
-  return value;
-}
-
 // A frame whose first parts stand in it as they are (RFC 8878): a header of a single segment with a size of four bytes, each of
 // these parts in raw blocks, the blocks of the others, and a checksum.
 enum {
@@ -85,7 +79,8 @@ static inline size_t ef_zstd_compress_rest(ZSTD_CCtx *context, uint8_t *frame, s
   uint8_t *const own = frame + start - EF_ZSTD_OWN_HEADER, kept[EF_ZSTD_OWN_HEADER];
   memcpy(kept, own, sizeof kept);
   status = ef_zstd_stream(context, rest, count - raw, length, own, capacity - start - EF_ZSTD_CHECKSUM + EF_ZSTD_OWN_HEADER);
-  const int is_expected = ef_zstd_get(own, 4) == ZSTD_MAGICNUMBER && own[4] == 0;
+  static const uint8_t expected[] = {0x28, 0xB5, 0x2F, 0xFD, 0};
+  const int is_expected = memcmp(own, expected, sizeof expected) == 0;
   memcpy(own, kept, sizeof kept);
   if (status == 0 || ZSTD_isError(status)) return status;
   if (!is_expected) return 0;

@@ -5,8 +5,7 @@ final class ChunkAssembly: Sendable {
   private struct State {
     let encoder: ChunkEncoder
     let chunk: StoredChunk
-    /// Bytes that have come without a gap, and what came before its time, by its place.
-    var placed = 0
+    /// What came before its time, by its place.
     var early: [Int: [UInt8]] = [:]
   }
 
@@ -29,17 +28,15 @@ final class ChunkAssembly: Sendable {
   /// They are taken in their order, whatever order they come in: what is made of them depends on nothing else.
   func place(_ bytes: Span<UInt8>, at offset: Int) -> Bool {
     state.withLock { state in
-      guard offset == state.placed else {
+      guard offset == state.encoder.receivedCount else {
         state.early[offset] = [UInt8](copying: bytes)
         return false
       }
       state.encoder.place(bytes)
-      state.placed += bytes.count
-      while let next = state.early.removeValue(forKey: state.placed) {
+      while let next = state.early.removeValue(forKey: state.encoder.receivedCount) {
         state.encoder.place(next.span)
-        state.placed += next.count
       }
-      return state.placed == byteCount
+      return state.encoder.receivedCount == byteCount
     }
   }
 

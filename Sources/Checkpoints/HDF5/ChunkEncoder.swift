@@ -45,14 +45,14 @@ public enum ChunkCompression: Sendable, Hashable {
   private let capacity: Int
 
   // The chunk at hand: its buffer, and the planes that are to be compressed; its bytes, and those of an element; the bytes
-  // that have come; how many of the first planes stand in the buffer: if it is all, the values stand there as they came.
+  // that were put there; how many of the first planes stand in the buffer: if it is all, the values stand there as they came.
   private var frame: [UInt8] = []
   private var planes: [UInt8] = []
   private var byteCount = 0
   private var width = 1
   private var placed = 0
   private var raw = 0
-  private var test = NoiseTest(width: 0)
+  private var test = NoiseTest(width: 0, count: 0)
   /// The first bytes, as long as they are too few for the test.
   private var head: [UInt8] = []
 
@@ -126,15 +126,18 @@ public enum ChunkCompression: Sendable, Hashable {
   func begin(_ chunk: StoredChunk, byteCount: Int, width: Int, valueCount: Int) {
     (self.byteCount, self.width, placed, head) = (byteCount, width, 0, [])
     let isTested = planesWithBlocks > 0 && valueCount == byteCount && length >= NoiseTest.headLength
-    test = NoiseTest(width: isTested ? width : 0)
+    test = NoiseTest(width: isTested ? width : 0, count: length)
     raw = test.planes
     frame = chunk.takeBuffer(capacity: byteCount)
     if planes.count < byteCount { planes = .unwritten(max(byteCount, capacity)) }
   }
 
+  /// Bytes of the chunk that have come.
+  var receivedCount: Int { placed + head.count }
+
   /// Takes the next bytes of the chunk, whole elements.
   func place(_ values: Span<UInt8>) {
-    precondition(values.count % width == 0 && head.count + values.count <= byteCount - placed)
+    precondition(values.count % width == 0 && values.count <= byteCount - receivedCount)
     let needed = placed == 0 && test.planes > 0 ? NoiseTest.headLength * width : 0
     guard !head.isEmpty || values.count < needed else { return take(values) }
     head += [UInt8](copying: values)
