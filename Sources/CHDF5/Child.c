@@ -32,11 +32,15 @@ static void ef_h5_confine(size_t size) {
   const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGINT, SIGTERM, SIGXCPU, SIGPIPE};
   // Several times what a sound file of the smallest datasets takes; machines are slow or busy, too.
   rlim_t seconds = 4 + (size >> 22);
-  struct rlimit time = {seconds, seconds}, core = {0, 0};
+  struct rlimit time = {seconds, seconds + 1}, core = {0, 0};
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   setrlimit(RLIMIT_CPU, &time);
   setrlimit(RLIMIT_CORE, &core);
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) signal(signals[i], SIG_DFL);
+  // Threads of a pool block signals.
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
   int nowhere = open("/dev/null", O_WRONLY);
   if (nowhere >= 0) dup2(nowhere, 2);
 }
@@ -48,9 +52,9 @@ static _Noreturn void ef_h5_run_child(const ef_h5_source *source, int pipe) {
   ef_h5_output output;
   ef_h5_begin(&output, pipe, ef_h5_description_limit(source->size));
   ef_h5_put_file(&output, source);
-  if (ef_h5_peak_memory() <= most) ef_h5_put_tag(&output, '.');
+  ef_h5_put_tag(&output, '.');
   if (!output.failed) ef_h5_flush(&output);
-  _exit(0);
+  _exit(output.failed ? 2 : ef_h5_peak_memory() > most);
 }
 
 /// Gathers all that comes through a pipe, until its end.
@@ -70,9 +74,9 @@ static void ef_h5_gather(ef_h5_output *output, int pipe) {
   }
 }
 
-/// Lets a child describe a file: 0, or -1 if none could be started.
+/// Lets a child describe a file: what waitpid(2) tells of its end, or -1 if none could be started.
 static int ef_h5_describe_apart(ef_h5_output *output, const ef_h5_source *source) {
-  int ends[2];
+  int ends[2], status = 0;
   if (pipe2(ends, O_CLOEXEC) < 0) return -1;
   pid_t child = fork();
   if (child == 0) ef_h5_run_child(source, ends[1]);
@@ -80,23 +84,25 @@ static int ef_h5_describe_apart(ef_h5_output *output, const ef_h5_source *source
   if (child > 0) {
     ef_h5_gather(output, ends[0]);
     if (output->failed) kill(child, SIGKILL);
-    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
   }
   close(ends[0]);
-  return child < 0 ? -1 : 0;
+  return child < 0 ? -1 : status;
 }
 
 ef_h5_description ef_h5_describe(const char *path, void *bytes, size_t size, ef_h5_limits limits) {
   const ef_h5_source source = {path, bytes, size, limits};
   ef_h5_output output;
   ef_h5_begin(&output, -1, ef_h5_description_limit(size));
-  if (ef_h5_describe_apart(&output, &source) < 0) {
+  int status = ef_h5_describe_apart(&output, &source);
+  if (status < 0) {
     ef_h5_put_file(&output, &source);
     ef_h5_put_tag(&output, '.');
+    status = 0;
   }
-  if (output.failed) {
+  if (output.failed || status != 0) {
     free(output.bytes);
-    return (ef_h5_description){NULL, 0};
+    return (ef_h5_description){NULL, 0, status};
   }
-  return (ef_h5_description){output.bytes, output.count};
+  return (ef_h5_description){output.bytes, output.count, 0};
 }

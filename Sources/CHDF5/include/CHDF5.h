@@ -53,10 +53,13 @@ typedef struct {
   int is_complex;
 } ef_h5_type;
 
-/// Bytes that are the caller's to free.
+/// Bytes that are the caller's to free; if there are none, `status` is what waitpid(2) tells of the process that was to
+/// hand them over: the signal that ended it, SIGXCPU if it computed too long, or its exit code, 1 if it took too much
+/// memory and 2 if it had too much to say.
 typedef struct {
   void *bytes;
   size_t count;
+  int status;
 } ef_h5_description;
 
 /// Describes the file of `size` bytes at `path`, or where that is NULL, the one in mapped `bytes`. The result has the

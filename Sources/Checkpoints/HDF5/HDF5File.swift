@@ -35,9 +35,19 @@ final class HDF5File: Sendable {
   }
 
   /// The error for a file on which the library crashes, or never comes back.
-  static func failure(_ path: String) -> EmbedFuseError {
-    EmbedFuseError(
-      .badData, "the HDF5 library fails on it: it is damaged, or made to do harm", path: path,
+  ///
+  /// - Parameter status: what waitpid(2) tells of the process in which it was tried.
+  static func failure(_ path: String, status: Int32 = 0) -> EmbedFuseError {
+    let how =
+      switch (signal: status & 0x7F, exitCode: status >> 8) {
+      case (0, 0): ""
+      case (0, 1): " (it takes too much memory)"
+      case (0, _): " (it lists more than the file can hold)"
+      case (SIGXCPU, _): " (it computes without an end)"
+      case (let signal, _): " (it crashes with signal \(signal))"
+      }
+    return EmbedFuseError(
+      .badData, "the HDF5 library fails on it\(how): it is damaged, or made to do harm", path: path,
       remedy: "download or copy it again")
   }
 
@@ -57,17 +67,17 @@ final class HDF5File: Sendable {
     _ body: (RawSpan) throws(EmbedFuseError) -> Result
   ) throws(EmbedFuseError) -> Result {
     let (limits, start) = (HDF5Description.limits, try start())
-    let (address, count) = try HDF5Library.locked {
+    let (address, count, status) = try HDF5Library.locked {
       let description =
         if let part, let start {
           unsafe ef_h5_describe(nil, UnsafeMutableRawPointer(bitPattern: start), part.count, limits)
         } else {
           unsafe ef_h5_describe(path, nil, input.byteCount, limits)
         }
-      return unsafe (UInt(bitPattern: description.bytes), description.count)
+      return unsafe (UInt(bitPattern: description.bytes), description.count, description.status)
     }
     guard let description = unsafe UnsafeMutableRawPointer(bitPattern: address) else {
-      throw Self.failure(path)
+      throw Self.failure(path, status: status)
     }
     defer { unsafe free(description) }
     return try body(unsafe UnsafeRawBufferPointer(start: description, count: count).bytes)
