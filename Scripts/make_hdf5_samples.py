@@ -160,6 +160,12 @@ def bombs(folder):
         # A frame without its content's size, of blocks that repeat one byte 128 Ki times: 100 MB in 3 KB.
         blocks = [(repeat | 1 << 1 | 1 << 20).to_bytes(3, "little") + b"\0" for repeat in [0] * 799 + [1]]
         dataset.id.write_direct_chunk((0,), b"\x28\xb5\x2f\xfd\0\x38" + b"".join(blocks))
+    with h5py.File(f"{folder}/bomb_file.h5", "w", libver="earliest") as file:
+        file["weight"] = values((4,))
+        dataset = file.create_dataset(
+            "__files__/vocab.txt", (300 << 20,), "u1", chunks=(1 << 26,), **hdf5plugin.Zstd()
+        )
+        dataset[...] = 32
 
 
 def damaged(folder):
@@ -192,6 +198,13 @@ def refused(folder):
     with h5py.File(f"{folder}/circle.h5", "w") as file:
         file["a/b/weight"] = values((4, 4))
         file["a/b/again"] = file["a"]
+    for name, path, kind in [
+        ("file_outside", "..", "u1"), ("file_outside_encoded", "1_Pooling/..%2F..%2Fconfig.json", "u1"),
+        ("file_of_floats", "config.json", "<f4"),
+    ]:
+        with h5py.File(f"{folder}/{name}.h5", "w", libver="earliest") as file:
+            file["weight"] = values((4,))
+            file["__files__/" + path] = np.zeros(4, kind)
     with h5py.File(f"{folder}/deep.h5", "w", libver=("v110", "v110")) as file:
         file["/".join(["g"] * 100) + "/weight"] = values((4, 4))
 

@@ -54,7 +54,7 @@ static _Noreturn void ef_h5_run_child(const ef_h5_source *source, int pipe) {
   ef_h5_put_file(&output, source);
   ef_h5_put_tag(&output, '.');
   if (!output.failed) ef_h5_flush(&output);
-  _exit(output.failed ? 2 : ef_h5_peak_memory() > most);
+  _exit(output.failed ? EF_H5_TOO_LONG : ef_h5_peak_memory() > most ? EF_H5_TOO_LARGE : 0);
 }
 
 /// Gathers all that comes through a pipe, until its end.

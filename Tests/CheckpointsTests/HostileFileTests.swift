@@ -44,6 +44,18 @@ import Testing
     #expect(last.allSatisfy { $0 == 0 })
   }
 
+  @Test(arguments: [
+    ("bomb_file", "vocab.txt has 314572800 bytes, expected at most 268435456"),
+    ("file_outside", "the name of the file __files__/.. leads out of its folder"),
+    ("file_outside_encoded", "the name of the file __files__/1_Pooling/..%2F..%2Fconfig.json leads out"),
+    ("file_of_floats", "the file __files__/config.json is not a row of bytes"),
+  ])
+  func filesBesideTheTensorsThatAreNone(name: String, problem: String) throws {
+    let reader = try HDF5Reader(Fixtures.path("samples/hdf5/\(name).h5"))
+    let error = try refusal { _ = try reader.files() }
+    #expect(error.problem.contains(problem), "\(error)")
+  }
+
   @Test(arguments: ["bomb_deflate", "bomb_zstd"]) func chunksThatHoldMoreThanTheirShare(name: String) throws {
     let tensor = try Checkpoint.openHDF5(at: Fixtures.path("samples/hdf5/\(name).h5")).tensors[0]
     #expect(tensor.info.byteCount == 256)
@@ -58,7 +70,7 @@ import Testing
 
   /// Files on which the HDF5 library itself crashes, or never comes back.
   @Test(arguments: [
-    ("damaged_crash", "it crashes with signal"), ("damaged_hang", "it computes without an end"),
+    ("damaged_crash", "it crashes"), ("damaged_hang", "it computes without an end"),
     ("damaged_list", "it lists more than the file can hold"),
   ])
   func filesThatTheHDF5LibraryFailsOn(name: String, how: String) throws {

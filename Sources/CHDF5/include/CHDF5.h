@@ -53,9 +53,11 @@ typedef struct {
   int is_complex;
 } ef_h5_type;
 
+/// Exit codes of the process that describes a file, besides 0: it took too much memory, or had too much to say.
+enum { EF_H5_TOO_LARGE = 2, EF_H5_TOO_LONG = 3 };
+
 /// Bytes that are the caller's to free; if there are none, `status` is what waitpid(2) tells of the process that was to
-/// hand them over: the signal that ended it, SIGXCPU if it computed too long, or its exit code, 1 if it took too much
-/// memory and 2 if it had too much to say.
+/// hand them over. It is ended by SIGXCPU if it computes too long.
 typedef struct {
   void *bytes;
   size_t count;

@@ -39,11 +39,12 @@ final class HDF5File: Sendable {
   /// - Parameter status: what waitpid(2) tells of the process in which it was tried.
   static func failure(_ path: String, status: Int32 = 0) -> EmbedFuseError {
     let how =
-      switch (signal: status & 0x7F, exitCode: status >> 8) {
+      switch (signal: status & 0x7F, exitCode: Int(status >> 8)) {
       case (0, 0): ""
-      case (0, 1): " (it takes too much memory)"
-      case (0, _): " (it lists more than the file can hold)"
+      case (0, EF_H5_TOO_LARGE): " (it takes too much memory)"
+      case (0, EF_H5_TOO_LONG): " (it lists more than the file can hold)"
       case (SIGXCPU, _): " (it computes without an end)"
+      case (0, _): " (it crashes)"
       case (let signal, _): " (it crashes with signal \(signal))"
       }
     return EmbedFuseError(
