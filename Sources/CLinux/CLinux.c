@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -34,19 +35,64 @@ static uintptr_t page_size;
 // Who had the signal before, and gets what isn't meant for us.
 static struct sigaction earlier;
 
+// A mapping whose pages may go; `size` is 0 while it is none. A handler may look at any time, so entries are never freed, but used
+// again.
+struct mapping {
+  _Atomic uintptr_t start;
+  _Atomic uint64_t size;
+  struct mapping *next;
+};
+static _Atomic(struct mapping *) mappings;
+
+int clinux_survive_truncation_of(uintptr_t start, uint64_t size) {
+  for (struct mapping *entry = atomic_load(&mappings); entry != NULL; entry = entry->next) {
+    uintptr_t nothing = 0;
+    if (!atomic_compare_exchange_strong(&entry->start, &nothing, start)) continue;
+    atomic_store(&entry->size, size);
+    return 0;
+  }
+  struct mapping *entry = malloc(sizeof *entry);
+  if (entry == NULL) return -1;
+  *entry = (struct mapping){start, size, atomic_load(&mappings)};
+  while (!atomic_compare_exchange_weak(&mappings, &entry->next, entry)) {}
+  return 0;
+}
+
+void clinux_forget_mapping(uintptr_t start) {
+  for (struct mapping *entry = atomic_load(&mappings); entry != NULL; entry = entry->next) {
+    if (atomic_load(&entry->start) != start) continue;
+    atomic_store(&entry->size, 0);
+    atomic_store(&entry->start, 0);
+    return;
+  }
+}
+
+static int is_mapped(uintptr_t page) {
+  for (struct mapping *entry = atomic_load(&mappings); entry != NULL; entry = entry->next)
+    if (page - atomic_load(&entry->start) < atomic_load(&entry->size)) return 1;
+  return 0;
+}
+
+static void pass_on(int number, siginfo_t *info, void *context) {
+  if (earlier.sa_flags & SA_SIGINFO) earlier.sa_sigaction(number, info, context);
+  else if (earlier.sa_handler != SIG_DFL && earlier.sa_handler != SIG_IGN) earlier.sa_handler(number);
+  // What raised the signal is done again, and meets the system's own way.
+  else sigaction(number, &earlier, NULL);
+}
+
 // Only what POSIX allows in a handler, and mmap, which is a bare system call on Linux.
 static void replace_page(int number, siginfo_t *info, void *context) {
-  (void)context;
   int saved = errno;
-  void *page = (void *)((uintptr_t)info->si_addr & ~(page_size - 1));
+  uintptr_t page = (uintptr_t)info->si_addr & ~(page_size - 1);
+  int is_lost = info->si_code == BUS_ADRERR && is_mapped(page);
   // It is noted before anyone can see zeros there.
-  if (info->si_code == BUS_ADRERR) {
+  if (is_lost) {
     uint64_t place = atomic_fetch_add(&lost_pages, 1);
-    atomic_store(&lost[place % slots], (uintptr_t)page | place / slots % uses);
+    atomic_store(&lost[place % slots], page | place / slots % uses);
   }
-  if (info->si_code != BUS_ADRERR ||
-      mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
-    sigaction(number, &earlier, NULL);
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+  if (!is_lost || mmap((void *)page, page_size, PROT_READ, flags, -1, 0) == MAP_FAILED)
+    pass_on(number, info, context);
   errno = saved;
 }
 

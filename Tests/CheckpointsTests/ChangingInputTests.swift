@@ -55,6 +55,21 @@ import Testing
     }
   }
 
+  /// A program that uses the library may map files itself: what becomes of them isn't hidden from it.
+  @Test func anothersMappingThatIsCutShortIsStillItsOwnAffair() async {
+    await #expect(processExitsWith: .signal(SIGBUS)) {
+      unsafe setenv("SWIFT_BACKTRACE", "enable=no", 1)
+      let folder = try TemporaryFolder()
+      let path = try ChangingInputTests.file(8192, in: folder)
+      let file = try InputFile(path)
+      try file.withMappedBytes(0..<8192) { bytes in #expect(bytes[8191] == 7) }
+      let descriptor = unsafe open(path, O_RDWR)
+      let own = unsafe mmap(nil, 8192, PROT_READ, MAP_SHARED, descriptor, 0)!
+      #expect(ftruncate(descriptor, 0) == 0)
+      #expect(unsafe own.load(fromByteOffset: 4096, as: UInt8.self) == 0)
+    }
+  }
+
   @Test func aFileThatIsWrittenToIsNoticed() throws {
     let folder = try TemporaryFolder()
     let path = try Self.file(100, in: folder)

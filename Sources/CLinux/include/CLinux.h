@@ -13,9 +13,13 @@ int clinux_allocate(int descriptor, int64_t size);
 int clinux_start_writeback(int descriptor);
 /// mallopt(3): allocations of `size` bytes and more are given back to the system when they are freed.
 void clinux_return_allocations_from(int size);
-/// Lets pages of a mapped file that are gone, because somebody cut the file short, read as zeros, instead of ending the
+/// Lets pages of certain mapped files that are gone, because somebody cut the file short, read as zeros, instead of ending the
 /// process by SIGBUS. To be called once. Other causes of that signal go to who handled it before.
 void clinux_survive_truncation(void);
+/// A mapping of whose pages that is to hold, from its first address on; -1 if there is no memory to note it.
+int clinux_survive_truncation_of(uintptr_t start, uint64_t size);
+/// Ends that for the mapping, which is still there.
+void clinux_forget_mapping(uintptr_t start);
 
 /// How many pages have been lost so.
 uint64_t clinux_lost_pages(void);

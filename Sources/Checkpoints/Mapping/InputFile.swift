@@ -64,7 +64,10 @@ package final class InputFile: Sendable {
 
   deinit {
     let address = mapping.withLock { $0 }
-    if address != 0 { _ = unsafe munmap(UnsafeMutableRawPointer(bitPattern: address), byteCount) }
+    if address != 0 {
+      clinux_forget_mapping(address)
+      _ = unsafe munmap(UnsafeMutableRawPointer(bitPattern: address), byteCount)
+    }
     close(descriptor)
   }
 
@@ -178,7 +181,11 @@ package final class InputFile: Sendable {
       if address == 0, let start = unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0),
         unsafe start != MAP_FAILED
       {
-        address = UInt(bitPattern: start)
+        if clinux_survive_truncation_of(UInt(bitPattern: start), UInt64(byteCount)) == 0 {
+          address = UInt(bitPattern: start)
+        } else {
+          _ = unsafe munmap(start, byteCount)
+        }
       }
       return address
     }
