@@ -32,10 +32,17 @@ embedfuse_files = $(or $(if $(filter $(patsubst %/,%,$(1)),$(embedfuse_outputs))
 
 # The settings of a fusion are kept in a file, a stamp, which is rewritten only when they changed. They are compared
 # while make reads the Makefile, so that `make -n` tells the truth and writes nothing.
-embedfuse_stamp = $(EMBEDFUSE_STAMPS)/$(subst /,+,$(patsubst %/,%,$(1)))
+embedfuse_stamp = $(EMBEDFUSE_STAMPS)/$(subst /,+-,$(subst +,++,$(patsubst %/,%,$(1))))
 embedfuse_settings = $(strip $(if $(2),--base $(2)) $(3) -o $(1) $(4))
 embedfuse_same = $(and $(findstring x$(1)x,x$(2)x),$(findstring x$(2)x,x$(1)x))
 embedfuse_quoted = '$(subst ','\'',$(1))'
+
+# In a rule an equals sign, as in runs/lr=1e-5, would make a variable of the line.
+embedfuse_equals := =
+embedfuse_names = $(subst =,$$(embedfuse_equals),$(1))
+
+# A directory without weights is made again, whatever its manifest says.
+embedfuse_lost = $(if $(filter $(embedfuse_written),$(1))$(wildcard $(patsubst %/,%,$(1))/*.safetensors),,embedfuse_force)
 
 define embedfuse
 $(call embedfuse_rule,$(strip $(1)),$(strip $(2)),$(strip $(3)),$(strip $(4)),$(call \
@@ -43,17 +50,17 @@ $(call embedfuse_rule,$(strip $(1)),$(strip $(2)),$(strip $(3)),$(strip $(4)),$(
 endef
 
 define embedfuse_rule
-$(if $(filter $(embedfuse_written),$(1)),,.PHONY: $(1)
-$(1): $(call embedfuse_target,$(1)))
+$(if $(filter $(embedfuse_written),$(1)),,.PHONY: $(call embedfuse_names,$(1))
+$(call embedfuse_names,$(1): $(call embedfuse_target,$(1))))
 
-$(call embedfuse_target,$(1)): $(call embedfuse_stamp,$(1)) \
-  $(foreach input,$(2) $(3),$(call embedfuse_files,$(input)))
+$(call embedfuse_names,$(call embedfuse_target,$(1)): $(call embedfuse_stamp,$(1)) \
+  $(foreach input,$(2) $(3),$(call embedfuse_files,$(input))) $(call embedfuse_lost,$(1)))
 	$(EMBEDFUSE) merge $(5) --force --if-changed --depfile $(call embedfuse_stamp,$(1)).d
 	@touch -c $(call embedfuse_target,$(1))
 
 -include $(call embedfuse_stamp,$(1)).d
 
-$(call embedfuse_stamp,$(1)): $(if $(call embedfuse_same,$(5),$(file <$(call embedfuse_stamp,$(1)))),,embedfuse_force)
+$(call embedfuse_names,$(call embedfuse_stamp,$(1))): $(if $(call embedfuse_same,$(5),$(file <$(call embedfuse_stamp,$(1)))),,embedfuse_force)
 	@mkdir -p $(EMBEDFUSE_STAMPS)
 	@printf '%s\n' $(call embedfuse_quoted,$(5)) >$$@
 
