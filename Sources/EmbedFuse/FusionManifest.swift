@@ -197,7 +197,8 @@ extension FusionManifest {
     guard let bytes = try source.manifest() else {
       throw EmbedFuseError(
         .missingInput, "has no manifest, so there is nothing to check it against", path: source.path,
-        remedy: "verify checks what embedfuse has written")
+        remedy:
+          "verify checks what merge has written; what was converted to another element type has no manifest")
     }
     try self.init(bytes, path: FilePath.join(source.path, CompanionFiles.manifest))
   }

@@ -101,7 +101,9 @@ public struct FusionPlan: Sendable {
         method is DeltaGuided
           ? "\(description.name) measures how far each model moved from its base, but there is no base"
           : "\(description.name) needs a base, but there is none",
-        remedy: "name the pretrained checkpoint with --base, or use --method soup")
+        remedy: method is Soup
+          ? "name the pretrained checkpoint with --base, or leave out lambda"
+          : "name the pretrained checkpoint with --base, or use --method soup")
     }
     guard recipe.base != nil || recipe.nonFinite != .base else {
       throw EmbedFuseError(

@@ -117,6 +117,14 @@ struct RecipeOptions: ParsableArguments {
         try Recipe(
           repeating: pins[0], inputs: (base.map { [$0] } ?? []) + models + fisher, options: opening.options))
     }
+    guard !models.isEmpty else {
+      throw EmbedFuseError(
+        .usage,
+        pins.count > 1 ? "several manifests are given, but no recipe" : "settings are given, but no inputs",
+        remedy: pins.count > 1
+          ? "name the recipe with as many outputs"
+          : "name the inputs too, or leave the settings to the manifest")
+    }
     guard isRecipeFile, let path = models.first else {
       guard !lenient else {
         throw EmbedFuseError(.usage, "--lenient is for recipe files", remedy: "leave it out")

@@ -123,7 +123,7 @@ import Testing
   }
 
   @Test(arguments: [
-    (["verify", "base"], 66, "base: has no manifest", "verify checks what embedfuse has written"),
+    (["verify", "base"], 66, "base: has no manifest", "verify checks what merge has written"),
     (["verify", "base", "retrieval"], 64, "inputs are read only by --rerun", ""),
     (["merge", "-o", "x"], 64, "there is nothing to fuse", "name at least one fine-tuned checkpoint"),
     (["merge", "base", "-o", "x", "--lenient"], 64, "--lenient is for recipe files", "leave it out"),

@@ -81,6 +81,9 @@ import Testing
     #expect(fewer.error.contains("base, retrieval, similarity"))
     let method = try Self.fuse(work, "--locked", "fused", "--method", "soup", "-o", "again")
     #expect(method.error.contains("method: \"soup\", but \"delta-guided\" in the manifest"))
+    let noInputs = try work.run("merge", "--locked", "fused", "--dtype", "bf16", "-o", "again")
+    #expect(noInputs.code == 64)
+    #expect(noInputs.error.contains("settings are given, but no inputs\n  name the inputs too"))
     #expect(work.added == ["fused"])
   }
 

@@ -8,6 +8,10 @@ import Testing
   @Test(arguments: [
     (["merge", "-o", "x"], "there is nothing to fuse"),
     (["merge", "--base", "base", "-o", "x"], "there is nothing to fuse"),
+    (
+      ["merge", "retrieval", "similarity", "--method", "soup", "--lambda", "0.5", "-o", "x"],
+      "soup needs a base, but there is none\n  name the pretrained checkpoint with --base, or leave out lambda"
+    ),
     (["merge", "--base", "base", "retrieval", "-o", "x", "--set", "power"], "is not of the form KEY=VALUE"),
     (
       ["merge", "--base", "base", "retrieval", "-o", "x", "--set", "power=1", "--set", "power=2"],

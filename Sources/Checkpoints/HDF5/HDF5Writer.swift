@@ -47,7 +47,7 @@ package final class HDF5Writer: CheckpointWriter {
     if let base, deltas.allSatisfy({ $0 == nil }) {
       throw EmbedFuseError(
         .usage,
-        "\(base.recordedPath.printable) has no tensor of the name, element type and shape of one to be written",
+        "\(base.recordedPath.printable) has no tensor of the name, element type and shape of one to be written that has \(ChunkLayout.smallestBytes) bytes or more",
         remedy: "store it relative to the checkpoint that it was made from, in the same element type")
     }
     firstChunks = layouts.reduce(into: [0]) { $0.append($0.last! + $1.count) }
