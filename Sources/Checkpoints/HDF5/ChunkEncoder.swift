@@ -224,7 +224,7 @@ extension ChunkEncoder {
     }
   }
 
-  /// Brings the raw planes to the others: they are no noise after all.
+  /// Brings the raw planes to the others: some are no noise after all, or the frame isn't smaller.
   private func takeBack() {
     if raw == width {
       var target = planes.mutableSpan

@@ -57,7 +57,9 @@ final class HDF5TensorFile: Sendable {
   func write(_ chunk: StoredChunk, number: Int, of tensor: Int) throws(EmbedFuseError) {
     try state.withLock { state throws(EmbedFuseError) in
       try createDatasets(through: tensor, &state)
-      guard let dataset = state.open else { return }
+      guard let dataset = state.open, state.created == tensor + 1 else {
+        preconditionFailure("a chunk of \(tensors[tensor].name) comes after those of the tensors behind it")
+      }
       let (layout, name) = (layouts[tensor], tensors[tensor].name)
       if layout.chunkDimensions == nil {
         try state.builder.write(chunk.bytes, to: dataset, of: name)

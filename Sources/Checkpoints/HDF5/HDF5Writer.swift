@@ -64,7 +64,7 @@ package final class HDF5Writer: CheckpointWriter {
       compression: compression, base: base, deltas: deltas)
     self.file = file
     order = OrderedCommit(limit: heldBack) { [firstChunks, chunks] number, chunk throws(EmbedFuseError) in
-      let tensor = firstChunks.lastIndex(below: number)
+      let tensor = firstChunks.lastIndex(atMost: number)
       try file.write(chunk, number: number - firstChunks[tensor], of: tensor)
       chunks.put(chunk)
     }
@@ -179,7 +179,7 @@ extension [UInt8] {
 
 extension [Int] {
   /// In ascending numbers, the last index of a number that is at most `value`.
-  func lastIndex(below value: Int) -> Int {
+  func lastIndex(atMost value: Int) -> Int {
     var (low, high) = (0, count)
     while low < high {
       let middle = (low + high) / 2

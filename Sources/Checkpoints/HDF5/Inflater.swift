@@ -10,7 +10,6 @@ import TensorCore
     unsafe stream = .allocate(capacity: 1)
     unsafe stream.initialize(to: z_stream())
     guard unsafe embedfuse_inflate_init(stream, 15) == Z_OK else {
-      unsafe stream.deallocate()
       throw EmbedFuseError(.internalError, "no memory for a zlib stream")
     }
   }
