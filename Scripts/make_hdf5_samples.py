@@ -166,6 +166,19 @@ def bombs(folder):
             "__files__/vocab.txt", (300 << 20,), "u1", chunks=(1 << 26,), **hdf5plugin.Zstd()
         )
         dataset[...] = 32
+    # An attribute of 4,000 texts that are all the first one: 600 MB in memory.
+    path = f"{folder}/bomb_texts.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        file["weight"] = values((4,))
+        names = np.array(["x" * 150_000] + [""] * 3999, h5py.string_dtype())
+        space = h5py.h5s.create_simple(names.shape)
+        h5py.h5a.create(file.id, b"names", h5py.h5t.py_create(names.dtype, logical=True), space).write(names)
+    with open(path, "r+b") as file:
+        content = file.read()
+        # A reference is the text's length, the address of the heap that holds it, and its number there.
+        first = content.index((150_000).to_bytes(4, "little"))
+        file.seek(first)
+        file.write(4000 * content[first : first + 16])
 
 
 def damaged(folder):

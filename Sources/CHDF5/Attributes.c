@@ -1,6 +1,7 @@
 // Describing attributes; see Description.h.
 #include "Description.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,7 +94,7 @@ void ef_h5_put_attributes(ef_h5_output *output, hid_t object, const ef_h5_limits
   hsize_t index = 0;
   if (h5.Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, &index, ef_h5_attribute_visitor, &names) < 0)
     // No sound file comes to this, and what the program would go by may be among them.
-    output->failed = 1;
+    output->failed = EFBIG;
   ef_h5_put_number(output, names.number);
   for (const char *name = names.bytes; name < names.bytes + names.count && !output->failed;
        name += strlen(name) + 1) {

@@ -1,6 +1,7 @@
 // Describing a file: its groups and links, and what they lead to; see Description.h.
 #include "Description.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +56,7 @@ static int ef_h5_make_places(ef_h5_walk *walk) {
 /// The number of the object at an address if it was described before; 0 if not, and then it gets the next number.
 static uint64_t ef_h5_visit(ef_h5_walk *walk, uint64_t address) {
   if (ef_h5_make_places(walk) < 0) {
-    walk->output->failed = 1;
+    walk->output->failed = ENOMEM;
     return 0;
   }
   size_t place = ef_h5_place(walk, address);

@@ -23,6 +23,8 @@
 #define EMBEDFUSE_CHDF5_DESCRIPTION_H
 #include "Library.h"
 
+#include <sys/types.h>
+
 /// Where a description goes: in pieces to a pipe, or where `pipe` is negative, as a whole to memory.
 typedef struct {
   int pipe;
@@ -30,7 +32,7 @@ typedef struct {
   size_t count, capacity;
   /// Bytes that may still be put.
   size_t left;
-  /// True if something could not be put: all that follows is dropped.
+  /// Why something could not be put, as errno has it, EFBIG if it was too much: all that follows is dropped. 0 if all was.
   int failed;
 } ef_h5_output;
 
@@ -55,6 +57,13 @@ void ef_h5_put_number(ef_h5_output *output, uint64_t number);
 void ef_h5_put_text(ef_h5_output *output, const char *text, size_t length);
 /// Puts that a call failed, with the library's messages.
 void ef_h5_put_failure(ef_h5_output *output);
+
+/// Starts a process that describes a file into a pipe, with limits on what it does: its number, or -1.
+pid_t ef_h5_fork_child(const ef_h5_source *source, int pipe);
+/// What starts that process: `ef_h5_fork_child`. The fuzz target puts its own in the place of this one, which is weak.
+pid_t ef_h5_start_child(const ef_h5_source *source, int pipe) __attribute__((weak));
+/// What that process does: 0, or why it failed, as errno has it. The fuzz target calls it without one.
+int ef_h5_describe_into(int pipe, const ef_h5_source *source);
 
 /// Describes a file, without the '.' at the end.
 void ef_h5_put_file(ef_h5_output *output, const ef_h5_source *source);

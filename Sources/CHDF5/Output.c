@@ -9,14 +9,14 @@
 void ef_h5_begin(ef_h5_output *output, int pipe, size_t limit) {
   *output = (ef_h5_output){.pipe = pipe, .capacity = 1 << 16, .left = limit};
   output->bytes = (char *)malloc(output->capacity);
-  output->failed = output->bytes == NULL;
+  output->failed = output->bytes == NULL ? ENOMEM : 0;
 }
 
 void ef_h5_flush(ef_h5_output *output) {
   for (size_t done = 0; done < output->count && !output->failed;) {
     ssize_t written = write(output->pipe, output->bytes + done, output->count - done);
     if (written > 0) done += (size_t)written;
-    else if (errno != EINTR) output->failed = 1;
+    else if (errno != EINTR) output->failed = errno;
   }
   output->count = 0;
 }
@@ -26,7 +26,7 @@ void ef_h5_make_room(ef_h5_output *output) {
   if (output->pipe >= 0) return ef_h5_flush(output);
   char *bytes = (char *)realloc(output->bytes, 2 * output->capacity);
   if (bytes == NULL) {
-    output->failed = 1;
+    output->failed = ENOMEM;
   } else {
     output->bytes = bytes;
     output->capacity *= 2;
@@ -34,7 +34,7 @@ void ef_h5_make_room(ef_h5_output *output) {
 }
 
 void ef_h5_put(ef_h5_output *output, const void *bytes, size_t count) {
-  if (count > output->left) output->failed = 1;
+  if (count > output->left) output->failed = EFBIG;
   const char *next = (const char *)bytes;
   while (count > 0 && !output->failed) {
     size_t room = output->capacity - output->count, part = count < room ? count : room;

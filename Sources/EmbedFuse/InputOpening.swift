@@ -23,6 +23,8 @@ struct InputOpening {
         if isBase { opening.base = source }
         sources.append(source)
       } catch {
+        // Who wants no more waits for no list.
+        guard !Task.isCancelled else { throw error }
         failures.append(error)
       }
     }

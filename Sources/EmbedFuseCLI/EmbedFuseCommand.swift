@@ -1,5 +1,6 @@
 import ArgumentParser
 import EmbedFuse
+import Glibc
 
 /// The `embedfuse` command: argument parsing and printing only.
 @main
@@ -52,13 +53,13 @@ struct EmbedFuseCommand: AsyncParsableCommand {
       } else {
         try command.run()
       }
-    } catch let error as EmbedFuseError {
-      Console.error("embedfuse: error: \(error)")
-      Self.exit(withError: ExitCode(error.code.rawValue))
-    } catch is CancellationError {
+    } catch  where error is CancellationError || (error as? EmbedFuseError)?.errno == ECANCELED {
       Console.error(
         "embedfuse: interrupted; no output was written\(resumes ? ", finished files stay for --resume" : "")")
       Self.exit(withError: ExitCode(Interruption.exitCode))
+    } catch let error as EmbedFuseError {
+      Console.error("embedfuse: error: \(error)")
+      Self.exit(withError: ExitCode(error.code.rawValue))
     } catch  where Self.exitCode(for: error).isSuccess {
       // Help or the version was asked for.
       Self.exit(withError: error)

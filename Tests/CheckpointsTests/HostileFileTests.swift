@@ -71,7 +71,7 @@ import Testing
   /// Files on which the HDF5 library itself crashes, or never comes back.
   @Test(arguments: [
     ("damaged_crash", "it crashes"), ("damaged_hang", "it computes without an end"),
-    ("damaged_list", "it lists more than the file can hold"),
+    ("damaged_list", "it lists more than the file can hold"), ("bomb_texts", "it takes too much memory"),
   ])
   func filesThatTheHDF5LibraryFailsOn(name: String, how: String) throws {
     let error = try refusal { _ = try HDF5Reader(Fixtures.path("samples/hdf5/\(name).h5")) }

@@ -102,36 +102,30 @@ private let keeper: Void = {
   }
 }()
 
-/// Stands in the place of the C library's: with FUZZ_NO_CHILD no process can be started to describe a file, so that the
-/// program does it. A crash is the HDF5 library's then, if the program comes through with the child.
-@_cdecl("fork")
-public func fork() -> pid_t {
-  if isDescription { return handOver() }
-  return getenv("FUZZ_NO_CHILD") == nil ? forkOfTheLibrary() : -1
+/// Stands in the place of what starts the process that describes a file (`CHDF5/Description.h`). With FUZZ_NO_CHILD this
+/// process describes it, so that a crash is the HDF5 library's if the program comes through with the child.
+@_cdecl("ef_h5_start_child")
+public func startChild(_ source: UnsafeRawPointer, _ pipe: CInt) -> pid_t {
+  guard isDescription || getenv("FUZZ_NO_CHILD") != nil else { return forkChild(source, pipe) }
+  // Nobody reads yet: a description that is longer than a pipe can hold is cut.
+  _ = fcntl(pipe, F_SETPIPE_SZ, 1 << 20)
+  _ = fcntl(pipe, F_SETFL, O_NONBLOCK)
+  if isDescription {
+    write(pipe, tried.baseAddress, tried.count)
+  } else {
+    _ = describe(into: pipe, source)
+  }
+  // A process that there isn't.
+  return .max
 }
 
-@_silgen_name("__fork")
-private func forkOfTheLibrary() -> pid_t
+@_silgen_name("ef_h5_fork_child")
+private func forkChild(_ source: UnsafeRawPointer, _ pipe: CInt) -> pid_t
+
+@_silgen_name("ef_h5_describe_into")
+private func describe(into pipe: CInt, _ source: UnsafeRawPointer) -> CInt
 
 // MARK: - Descriptions without a file
 
 /// True if what is tried is what a child process would hand over.
 nonisolated(unsafe) private var isDescription = false
-
-/// Where the last pipe is written.
-nonisolated(unsafe) private var pipeEnd: CInt = -1
-
-/// Stands in the place of the C library's, to know where a child process would write.
-@_cdecl("pipe2")
-public func pipe2(_ ends: UnsafeMutablePointer<CInt>, _ flags: CInt) -> CInt {
-  guard pipe(ends) == 0 else { return -1 }
-  for end in 0..<2 { _ = fcntl(ends[end], F_SETFD, flags & O_CLOEXEC == 0 ? 0 : FD_CLOEXEC) }
-  pipeEnd = ends[1]
-  return 0
-}
-
-/// Writes what is tried to the pipe, which holds as much as libFuzzer makes up, and gives a process that there isn't.
-private func handOver() -> pid_t {
-  write(pipeEnd, tried.baseAddress, min(tried.count, 1 << 16))
-  return .max
-}

@@ -29,7 +29,7 @@ herr_t ef_h5_enter(void);
 void ef_h5_error_text(char *text, size_t capacity);
 /// True if the library has a filter.
 htri_t ef_h5_has_filter(int number);
-/// How many files, and objects in them, the library has open.
+/// How many files, and objects in them, the library has open. The fuzz target alone asks.
 int64_t ef_h5_open_count(void);
 
 // MARK: - Describing
@@ -56,12 +56,13 @@ typedef struct {
 /// Exit codes of the process that describes a file, besides 0: it took too much memory, or had too much to say.
 enum { EF_H5_TOO_LARGE = 2, EF_H5_TOO_LONG = 3 };
 
-/// Bytes that are the caller's to free; if there are none, `status` is what waitpid(2) tells of the process that was to
-/// hand them over. It is ended by SIGXCPU if it computes too long.
+/// Bytes that are the caller's to free. If there are none, `error` is the system's error by which they could not be had,
+/// ECANCELED if the caller wanted them no longer; where that is 0, `status` is what waitpid(2) tells of the process that
+/// was to hand them over. It is ended by SIGXCPU if it computes too long.
 typedef struct {
   void *bytes;
   size_t count;
-  int status;
+  int status, error;
 } ef_h5_description;
 
 /// Describes the file of `size` bytes at `path`, or where that is NULL, the one in mapped `bytes`. The result has the
@@ -69,8 +70,10 @@ typedef struct {
 ///
 /// A process of its own does it. It gets 4 seconds of computing and one more for every 4 MB, 256 MiB of memory besides
 /// the file's size, and may say 64 MiB and four times the file's size. Nothing that it says can be relied on: a hostile
-/// file may have changed what it does. Where no process can be started, the calling one does it.
-ef_h5_description ef_h5_describe(const char *path, void *bytes, size_t size, ef_h5_limits limits);
+/// file may have changed what it does. `is_cancelled` is asked every tenth of a second, by the calling thread; where it
+/// returns other than 0, the process is ended.
+ef_h5_description ef_h5_describe(const char *path, void *bytes, size_t size, ef_h5_limits limits,
+                                 int (*is_cancelled)(void));
 
 // MARK: - Reading
 

@@ -34,22 +34,43 @@ final class HDF5File: Sendable {
     if id >= 0 { try? HDF5Library.locked { _ = ef_h5_close_file(id) } }
   }
 
-  /// The error for a file on which the library crashes, or never comes back.
+  /// The error for a file that the library can't describe: it crashes, or never comes back, or was stopped.
   ///
   /// - Parameter status: what waitpid(2) tells of the process in which it was tried.
   static func failure(_ path: String, status: Int32 = 0) -> EmbedFuseError {
-    let how =
-      switch (signal: status & 0x7F, exitCode: Int(status >> 8)) {
-      case (0, 0): ""
-      case (0, EF_H5_TOO_LARGE): " (it takes too much memory)"
-      case (0, EF_H5_TOO_LONG): " (it lists more than the file can hold)"
-      case (SIGXCPU, _): " (it computes without an end)"
-      case (0, _): " (it crashes)"
-      case (let signal, _): " (it crashes with signal \(signal))"
-      }
+    let how: String
+    switch (signal: status & 0x7F, exitCode: Int(status >> 8)) {
+    case (0, 0): how = ""
+    case (0, EF_H5_TOO_LARGE): how = " (it takes too much memory)"
+    case (0, EF_H5_TOO_LONG): how = " (it lists more than the file can hold)"
+    case (SIGXCPU, _): how = " (it computes without an end)"
+    case (0, _): how = " (it crashes)"
+    case (let signal, _) where [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP].contains(signal):
+      how = " (it crashes with signal \(signal))"
+    case (SIGKILL, _):
+      return EmbedFuseError(
+        .inputOutput, "the process that looks at it was killed: probably memory is short", path: path,
+        remedy: "free some memory, then start again")
+    case (let signal, _):
+      return EmbedFuseError(
+        .inputOutput, "the process that looks at it was ended by signal \(signal)", path: path,
+        remedy: "start again")
+    }
     return EmbedFuseError(
       .badData, "the HDF5 library fails on it\(how): it is damaged, or made to do harm", path: path,
       remedy: "download or copy it again")
+  }
+
+  /// The error for a file that no process describes since the system, or the caller, didn't let it.
+  private static func failure(_ path: String, number: Int32) -> EmbedFuseError {
+    guard number != ECANCELED else {
+      return .system(.inputOutput, "it was not opened", path: path, number: number)
+    }
+    return .system(
+      .inputOutput, "no process can be started to look at it", path: path,
+      remedy: number == EAGAIN
+        ? "raise the limit of processes (ulimit -u), or start again when others have ended" : nil,
+      number: number)
   }
 
   /// Where the library sees a part of the file: a mapping that lasts as long as `input`, which the library only reads;
@@ -63,26 +84,33 @@ final class HDF5File: Sendable {
 
   /// Lets `body` look at what the library says of the file, as `HDF5Description` reads it.
   ///
-  /// - Throws: bad data if the library fails on the file; what `body` throws.
+  /// - Throws: bad data if the library fails on the file; an error of the system if no process could look at it, with
+  ///   the number ECANCELED if the task is cancelled; what `body` throws.
   func withDescription<Result>(
     _ body: (RawSpan) throws(EmbedFuseError) -> Result
   ) throws(EmbedFuseError) -> Result {
     let (limits, start) = (HDF5Description.limits, try start())
-    let (address, count, status) = try HDF5Library.locked {
+    let (address, count, status, error) = try HDF5Library.locked {
       let description =
         if let part, let start {
-          unsafe ef_h5_describe(nil, UnsafeMutableRawPointer(bitPattern: start), part.count, limits)
+          unsafe ef_h5_describe(
+            nil, UnsafeMutableRawPointer(bitPattern: start), part.count, limits, Self.isCancelled)
         } else {
-          unsafe ef_h5_describe(path, nil, input.byteCount, limits)
+          unsafe ef_h5_describe(path, nil, input.byteCount, limits, Self.isCancelled)
         }
-      return unsafe (UInt(bitPattern: description.bytes), description.count, description.status)
+      return unsafe (
+        UInt(bitPattern: description.bytes), description.count, description.status, description.error
+      )
     }
     guard let description = unsafe UnsafeMutableRawPointer(bitPattern: address) else {
-      throw Self.failure(path, status: status)
+      throw error == 0 ? Self.failure(path, status: status) : Self.failure(path, number: error)
     }
     defer { unsafe free(description) }
     return try body(unsafe UnsafeRawBufferPointer(start: description, count: count).bytes)
   }
+
+  /// Whether the task of the calling thread is cancelled.
+  private static let isCancelled: @convention(c) () -> Int32 = { Task.isCancelled ? 1 : 0 }
 
   /// Lets `body` use the library's handle of the file, in `HDF5Library.locked`.
   ///
