@@ -84,7 +84,7 @@ public struct Conversion: Sendable {
     try output.finish(files: files, manifest: manifest)
     try log.checkUnchanged()
     try Task.checkCancellation()
-    try publication.publish()
+    notes += try publication.publish()
     return ConversionResult(
       path: path, kind: kind, tensorCount: tensors.count, castTensors: casts, fileCount: files.count,
       bytesRead: progress.completedBytes, bytesWritten: tensors.reduce(0) { $0 + $1.info.byteCount },
@@ -156,6 +156,7 @@ public struct Conversion: Sendable {
       }
       files.append((file.relativePath, bytes))
     }
+    notes += source.lossNotes
     return files
   }
 

@@ -76,7 +76,7 @@ extension FusionPlan {
         record.json.prettyBytes, to: publication.path(for: PartRecord.fileName))
       try log.checkUnchanged()
       try Task.checkCancellation()
-      try publication.publish()
+      notes += try publication.publish()
     } catch {
       if options.resumes, fusion.hasRecords(in: publication) { publication.keep() }
       throw error

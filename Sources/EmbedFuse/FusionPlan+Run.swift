@@ -142,7 +142,9 @@ extension FusionPlan {
     }
     try plans[0].log.checkUnchanged()
     try Task.checkCancellation()
-    for publication in publications { try publication.publish() }
+    for (index, publication) in publications.enumerated() {
+      results[index].notes += try publication.publish()
+    }
     try reportPublication?.publish()
     return results
   }
@@ -163,11 +165,13 @@ extension FusionPlan {
   func result(
     at path: String, manifest: FusionManifest, report: WeightsReport, progress: FusionProgress
   ) -> FusionResult {
-    FusionResult(
+    let source = inputs[recipe.configFrom ?? 0]
+    let lost = OutputKind(path: path).holdsFiles ? source.lossNotes : []
+    return FusionResult(
       path: path, fusedTensors: tensors.count { $0.context != nil },
       copiedTensors: tensors.count { $0.context == nil },
       bytesRead: progress.completedBytes, bytesWritten: tensors.reduce(0) { $0 + $1.info.byteCount },
-      models: recipe.models, weightShares: report.shares, notes: notes + report.notes,
+      models: recipe.models, weightShares: report.shares, notes: notes + lost + report.notes,
       rounding: report.rounding, manifest: manifest)
   }
 

@@ -26,7 +26,7 @@ extension FusionPlan {
       if let report { try weights.write(into: report) }
       try log.checkUnchanged()
       try Task.checkCancellation()
-      try publication.publish()
+      notes += try publication.publish()
       try report?.publish()
       var result = result(at: path, manifest: manifest, report: weights, progress: progress)
       result.notes += notes

@@ -68,6 +68,15 @@ extension OutputContents {
   }
 }
 
+extension ModelSource {
+  /// What an output that takes its files from here lacks.
+  var lossNotes: [String] {
+    guard !lostCompanions.isEmpty else { return [] }
+    let names = lostCompanions.printableList
+    return ["\(path.printable): left out, since names must be UTF-8 and links lead to files: \(names)"]
+  }
+}
+
 /// A manifest as it stands in an output.
 struct OutputManifest: Sendable {
   private let json: JSON

@@ -111,11 +111,13 @@ public struct PartAssembly: Sendable {
       workers: pool.width, manifest: nil, shards: [])
     try output.finish(files: files, manifest: OutputManifest(manifest))
     try Task.checkCancellation()
-    try publication.publish()
+    let notes = try publication.publish()
     folder.remove(records, synchronize: options.synchronize)
-    return plan.result(
+    var result = plan.result(
       at: folder.output, manifest: manifest, report: WeightsReport(plan, findings: findings),
       progress: FusionProgress())
+    result.notes += notes
+    return result
   }
 
   /// Gives every shard a second name in the staged output.

@@ -84,9 +84,9 @@ import Testing
   @Test func anOutputThatWasMovedAsideReturns() throws {
     let leftover = try makeLeftover("11111111", records: 1)
     try FileManager.default.createDirectory(atPath: leftover + "/old", withIntermediateDirectories: true)
-    try Data("{}".utf8).write(to: URL(fileURLWithPath: leftover + "/old/config.json"))
+    try Data("{}".utf8).write(to: URL(fileURLWithPath: leftover + "/old/embedfuse.json"))
     let publication = try publication(overwrite: true)
-    #expect(FilePath.kind(of: out + "/config.json") == .file)
+    #expect(FilePath.kind(of: out + "/embedfuse.json") == .file)
     try publication.publish()
     #expect(FilePath.kind(of: out + "/11111111") == .file && folder.names == ["out"])
   }

@@ -12,7 +12,7 @@ import Testing
 
   init() throws { folder = try TemporaryFolder() }
 
-  /// Publishes a file, or a directory that holds a file of this text as `config.json`.
+  /// Publishes a file, or a directory that holds a file of this text as `model.safetensors`.
   private func publish(_ text: String, as kind: Publication.Kind, overwrite: Bool = false) throws {
     let publication = try Publication(to: out, kind: kind, overwrite: overwrite, synchronize: true)
     try OutputFile.write(Array(text.utf8), to: Self.target(publication, kind))
@@ -20,11 +20,11 @@ import Testing
   }
 
   private static func target(_ publication: Publication, _ kind: Publication.Kind) -> String {
-    kind == .file ? publication.stagingPath : publication.path(for: "config.json")
+    kind == .file ? publication.stagingPath : publication.path(for: "model.safetensors")
   }
 
   private func text(_ kind: Publication.Kind) throws -> String {
-    try String(contentsOfFile: kind == .file ? out : out + "/config.json", encoding: .utf8)
+    try String(contentsOfFile: kind == .file ? out : out + "/model.safetensors", encoding: .utf8)
   }
 
   @Test(arguments: [Publication.Kind.file, .directory])
@@ -114,6 +114,40 @@ import Testing
   }
 }
 
+// MARK: - What can't be removed
+
+extension PublicationTests {
+  /// An output that holds a folder which may not be written, or a file in it.
+  @Test func whatIsLeftOfAReplacedOutputIsToldUntilItIsRemoved() throws {
+    try withoutPrivileges(in: folder) {
+      try publish("first", as: .directory)
+      try FileManager.default.createDirectory(atPath: out + "/cache", withIntermediateDirectories: false)
+      try Data().write(to: URL(fileURLWithPath: out + "/cache/file"))
+      try #require(unsafe chmod(out + "/cache", 0o555) == 0)
+      try Data().write(to: URL(fileURLWithPath: out + "/second"))
+
+      let notes = try replace("second")
+      let left = try #require(folder.names.first)
+      #expect(folder.names.count == 2 && notes.count == 1)
+      #expect(notes.first?.contains(folder(left)) == true && notes.first?.contains("remove it") == true)
+      #expect(FilePath.kind(of: folder(left) + "/new/second") == nil)
+      #expect(try text(.directory) == "second")
+
+      // As long as it is there each run tries again.
+      #expect(try replace("third") == notes)
+      try #require(unsafe chmod(folder(left) + "/new/cache", 0o755) == 0)
+      #expect(try replace("fourth") == [])
+      #expect(folder.names == ["out"])
+    }
+  }
+
+  private func replace(_ text: String) throws -> [String] {
+    let publication = try Publication(to: out, kind: .directory, overwrite: true, synchronize: false)
+    try OutputFile.write(Array(text.utf8), to: Self.target(publication, .directory))
+    return try publication.publish()
+  }
+}
+
 // MARK: - What is refused
 
 extension PublicationTests {
@@ -135,10 +169,36 @@ extension PublicationTests {
     #expect(try String(contentsOfFile: out + "/letters.txt", encoding: .utf8) == "mine")
   }
 
+  /// Many programs keep a `config.json` or a `modules.json`.
+  @Test(arguments: [
+    ("config.json", #"{"auths":{}}"#), ("config.json", "[]"), ("config.json", "model_type"),
+    ("modules.json", #"{"Modules":[]}"#), ("modules.json", #"["fs"]"#),
+  ])
+  func aDirectoryOfAnotherProgramIsNotReplaced(name: String, text: String) throws {
+    try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: false)
+    try Data(text.utf8).write(to: URL(fileURLWithPath: out + "/" + name))
+    try Data("mine".utf8).write(to: URL(fileURLWithPath: out + "/key.pem"))
+    #expect(try refusal(of: out).problem.contains("no model"))
+    #expect(try String(contentsOfFile: out + "/key.pem", encoding: .utf8) == "mine")
+  }
+
+  @Test(arguments: [
+    ("config.json", #"{"model_type": "bert"}"#), ("config.json", #"{"architectures": ["BertModel"]}"#),
+    ("modules.json", #"[{"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}]"#),
+    ("model.safetensors.index.json", ""), ("embedfuse.json", ""),
+  ])
+  func aDirectoryThatHoldsAModelIsReplaced(name: String, text: String) throws {
+    try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: false)
+    try Data(text.utf8).write(to: URL(fileURLWithPath: out + "/" + name))
+    try publish("new", as: .directory, overwrite: true)
+    #expect(try self.text(.directory) == "new")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: out) == ["model.safetensors"])
+  }
+
   @Test func aDirectoryThatHoldsNoModelAnyMoreIsNotReplaced() throws {
     try publish("first", as: .directory)
     let publication = try Publication(to: out, kind: .directory, overwrite: true, synchronize: false)
-    try FileManager.default.moveItem(atPath: out + "/config.json", toPath: out + "/letters.txt")
+    try FileManager.default.moveItem(atPath: out + "/model.safetensors", toPath: out + "/letters.txt")
     #expect(throws: EmbedFuseError.self) { try publication.publish() }
     #expect(FilePath.kind(of: out + "/letters.txt") != nil)
   }

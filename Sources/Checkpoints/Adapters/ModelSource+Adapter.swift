@@ -123,9 +123,9 @@ private struct AdapterMerging {
     _ tensors: [ModelSource.Tensor], files: [(path: String, byteCount: Int)]
   ) -> ModelSource {
     // The files beside the adapter count; what isn't there is as in the base.
-    let own = (try? CompanionFiles.list(in: adapter.path)) ?? []
-    let names = Set(own.map(\.relativePath))
-    let companions = (own + base.companions.filter { !names.contains($0.relativePath) })
+    let own = (try? CompanionFiles.list(in: adapter.path)) ?? CompanionFiles.Listing()
+    let names = Set(own.files.map(\.relativePath))
+    let companions = (own.files + base.companions.filter { !names.contains($0.relativePath) })
       .sorted { $0.relativePath.utf8.lexicographicallyPrecedes($1.relativePath.utf8) }
     return ModelSource(
       path: adapter.path, format: adapter.checkpoint.format, tensors: tensors, aliases: base.aliases,
@@ -133,7 +133,8 @@ private struct AdapterMerging {
       transformerFolder: adapter.modules.isEmpty ? base.transformerFolder : adapter.transformerFolder,
       companions: companions, ownFiles: [], weightFiles: files,
       notes: adapter.notes + baseNote + TrainingRun.finalModelNotes(adapter.path),
-      metadata: [:], cacheBytes: FactorCache.byteCount(ofFactors: factors))
+      metadata: [:], cacheBytes: FactorCache.byteCount(ofFactors: factors),
+      lostCompanions: own.lost + base.lostCompanions)
   }
 
   /// What is to be told where the adapter knew its base by another name.

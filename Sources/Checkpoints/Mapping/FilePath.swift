@@ -100,26 +100,37 @@ package enum FilePath {
       }
   }
 
-  /// The names in a directory, sorted by their bytes, without `.` and `..`.
+  /// The names in a directory, sorted by their bytes, without `.` and `..`. In a name that isn't UTF-8 replacement
+  /// characters stand for what can't be read, so that nothing is found under it.
   package static func names(in directory: String) throws(EmbedFuseError) -> [String] {
     guard let stream = unsafe opendir(directory) else {
       throw EmbedFuseError.system(.missingInput, "the directory can't be read", path: directory)
     }
     defer { unsafe closedir(stream) }
-    var names: [String] = []
+    return unsafe rawNames(in: stream).map { name in
+      String(decoding: name.dropLast().lazy.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+  }
+
+  /// The names in an open directory as they are, each with a zero at its end, without `.` and `..`.
+  @unsafe static func rawNames(in stream: OpaquePointer) -> [[CChar]] {
+    var names: [[CChar]] = []
     while let entry = unsafe readdir(stream) {
       let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
-        unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+        unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) {
+          unsafe Array(UnsafeBufferPointer(start: $0, count: strlen($0) + 1))
+        }
       }
-      if name != "." && name != ".." { names.append(name) }
+      let dot = CChar(bitPattern: UInt8(ascii: "."))
+      if name != [dot, 0] && name != [dot, dot, 0] { names.append(name) }
     }
-    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    return names
   }
 }
 
 extension [String] {
   /// The texts separated by commas, control characters escaped, at most 20 of them.
-  var printableList: String {
+  package var printableList: String {
     prefix(20).map(\.printable).joined(separator: ", ") + (count > 20 ? " and \(count - 20) more" : "")
   }
 

@@ -3,12 +3,34 @@ import TensorCore
 
 /// Files and directories with all that they hold.
 enum FileTree {
-  /// Removes a file, or a directory with what it holds; links are removed, not followed. Does nothing if there
-  /// is nothing.
-  static func remove(_ path: String) {
-    if unsafe unlink(path) == 0 || errno == ENOENT { return }
-    for name in (try? FilePath.names(in: path)) ?? [] { remove(FilePath.join(path, name)) }
-    unsafe rmdir(path)
+  /// Folders nested deeper than this are not removed: each takes a descriptor.
+  private static let depthLimit = 200
+
+  /// Removes a file, or a directory with what it holds, whatever its names; links are removed, never followed, not even
+  /// where they can't be removed. What can't be removed stays, and all else goes.
+  ///
+  /// - Returns: false if something is left.
+  @discardableResult
+  static func remove(_ path: String) -> Bool {
+    remove(path.utf8CString.map { $0 }, in: AT_FDCWD, depth: 0)
+  }
+
+  /// The same for a name in an open directory. Each level is opened by its name in the one above and must be a directory
+  /// then, so that nobody can slip in a link meanwhile.
+  private static func remove(_ name: [CChar], in parent: Int32, depth: Int) -> Bool {
+    if unsafe unlinkat(parent, name, 0) == 0 || errno == ENOENT { return true }
+    guard depth < depthLimit else { return false }
+    var folder: Int32
+    repeat {
+      folder = unsafe openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    } while folder < 0 && errno == EINTR
+    if folder >= 0, let stream = unsafe fdopendir(folder) {
+      for inner in unsafe FilePath.rawNames(in: stream) { _ = remove(inner, in: folder, depth: depth + 1) }
+      unsafe closedir(stream)
+    } else if folder >= 0 {
+      close(folder)
+    }
+    return unsafe unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT
   }
 
   /// Flushes a file, or a directory with what it holds, to disk.

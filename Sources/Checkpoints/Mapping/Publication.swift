@@ -28,6 +28,7 @@ package final class Publication: Sendable {
   private let overwrites: Bool
   private let synchronizes: Bool
   private let isOpen = Atomic<Bool>(true)
+  private let leftovers: [String]
 
   /// Prepares an output and removes what dead runs for it have left behind.
   ///
@@ -74,7 +75,7 @@ package final class Publication: Sendable {
         remedy: "choose a folder that you may write to")
     }
     let continued = worth.flatMap { StagingFolder.resuming(path, worth: $0) }
-    StagingFolder.removeDead(for: path)
+    leftovers = StagingFolder.removeDead(for: path)
     if let continued { staging = continued } else { staging = try StagingFolder(for: path) }
     stagingPath = staging.newPath
     // What a dead run had moved aside may have come back.
@@ -115,10 +116,12 @@ package final class Publication: Sendable {
   ///
   /// Of several runs for one output that don't overwrite, one succeeds and the others throw.
   ///
+  /// - Returns: what should be told: what of a replaced output, or of dead runs, can't be removed.
   /// - Throws: `EmbedFuseError`: cannot create if something has appeared there meanwhile and isn't to be
   ///   replaced; input/output if flushing or renaming fails. Nothing appears under the final name then, except
   ///   if only its folder could not be flushed, which the message says.
-  package func publish() throws(EmbedFuseError) {
+  @discardableResult
+  package func publish() throws(EmbedFuseError) -> [String] {
     guard isOpen.load(ordering: .relaxed) else {
       throw EmbedFuseError(.internalError, "the output was published or abandoned before", path: path)
     }
@@ -131,18 +134,19 @@ package final class Publication: Sendable {
     }
     isOpen.store(false, ordering: .relaxed)
     staging.discardOld()
-    // What was replaced goes only when the new output is safe.
-    defer { staging.remove() }
     if synchronizes {
       do {
         try FileTree.synchronizeEntry(FilePath.folder(of: path))
       } catch {
+        staging.remove()
         var error = error
         error.problem = "the output is complete and in its place, but its folder \(error.problem)"
         error.path = path
         throw error
       }
     }
+    // What was replaced goes only when the new output is safe.
+    return leftovers + staging.remove()
   }
 
   /// Checks that the path is free, or holds what an output of this kind may replace.
@@ -168,13 +172,30 @@ package final class Publication: Sendable {
     case (S_IFLNK, _): throw refuse("is a symbolic link, which is neither followed nor replaced")
     default: throw refuse("is a device, a pipe or a socket, which is not replaced")
     }
-    let marks = [
-      "config.json", "modules.json", "embedfuse.json", "model.safetensors", "model.safetensors.index.json",
-      "embedfuse-part.json",
-    ]
     let names = try FilePath.names(in: path)
-    guard names.isEmpty || names.contains(where: marks.contains) else {
+    guard names.isEmpty || names.contains(where: { isMark($0, in: path) }) else {
       throw refuse("is a directory that holds no model, so it is not replaced even with --force")
     }
+  }
+
+  /// True for a file by which a directory is known to hold a model or a part of one. Many programs have a `config.json`
+  /// or a `modules.json`, so these are looked into.
+  private static func isMark(_ name: String, in directory: String) -> Bool {
+    let path = FilePath.join(directory, name)
+    switch name {
+    case "embedfuse.json", "model.safetensors", "model.safetensors.index.json", "embedfuse-part.json":
+      return true
+    case "config.json":
+      guard let config = json(at: path) else { return false }
+      return config["model_type"] != nil || config["architectures"] != nil
+    case "modules.json":
+      return json(at: path).map { (try? SentenceModule.parse($0, path: path)) != nil } ?? false
+    default: return false
+    }
+  }
+
+  private static func json(at path: String) -> JSON? {
+    guard FilePath.kind(of: path) == .file, let bytes = try? InputFile.record(at: path) else { return nil }
+    return try? JSON.parse(bytes.span, duplicateKeys: .lastWins, path: path)
   }
 }

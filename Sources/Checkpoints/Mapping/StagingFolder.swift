@@ -53,9 +53,13 @@ final class StagingFolder: Sendable {
   deinit { remove() }
 
   /// Removes the folder with what is in it, and gives the lock back.
-  func remove() {
+  ///
+  /// - Returns: what should be told: what can't be removed.
+  @discardableResult
+  func remove() -> [String] {
     let descriptor = lock.exchange(-1, ordering: .relaxed)
-    if descriptor >= 0 { Self.remove(path, lock: descriptor, target: target) }
+    guard descriptor >= 0 else { return [] }
+    return Self.remove(path, lock: descriptor, target: target) ? [] : [Self.note(onRemainsIn: path)]
   }
 
   /// Gives the lock back and leaves the folder to a run that continues this one.
@@ -80,15 +84,27 @@ final class StagingFolder: Sendable {
   ///
   /// An old output that is still there was moved aside for a new one that never came: it returns to its name.
   /// It is removed only where something else has that name by now.
-  private static func remove(_ folder: String, lock: Int32, target: String) {
+  ///
+  /// - Returns: false if something can't be removed. The lock file stays with it, so that the next run tries again.
+  private static func remove(_ folder: String, lock: Int32, target: String) -> Bool {
     let old = FilePath.join(folder, "old")
     if FilePath.kind(of: old) == .directory {
       try? OutputName.give(target, to: old, isDirectory: true)
     }
-    for name in ["new", "finished", "discarded"] { FileTree.remove(FilePath.join(folder, name)) }
+    var isRemoved = true
+    for name in ["new", "finished", "discarded"] where !FileTree.remove(FilePath.join(folder, name)) {
+      isRemoved = false
+    }
+    let keepsOld = FilePath.kind(of: old) != nil && FilePath.kind(of: target) == nil
+    if !keepsOld, !FileTree.remove(old) { isRemoved = false }
     // NFS keeps a name for a file that is open, so the lock goes last.
     unlock(lock)
-    if FilePath.kind(of: old) == nil || FilePath.kind(of: target) != nil { FileTree.remove(folder) }
+    return isRemoved && (keepsOld || FileTree.remove(folder))
+  }
+
+  /// What a user should know of a folder of which something is left.
+  private static func note(onRemainsIn folder: String) -> String {
+    "\(folder.printable) holds what is left of an earlier output or run and can't be removed: remove it yourself"
   }
 
   /// Makes and locks the lock file of a new folder; nil if another run has taken the folder away.
@@ -130,9 +146,9 @@ extension StagingFolder {
   static func resuming(_ target: String, worth: (String) -> Int) -> StagingFolder? {
     var best: (path: String, lock: Int32, worth: Int)?
     for name in (try? FilePath.names(in: FilePath.folder(of: target))) ?? []
-    where process(in: name, for: target) != nil {
+    where isName(name, for: target) {
       let path = FilePath.join(FilePath.folder(of: target), name)
-      let lock = unsafe open(FilePath.join(path, "lock"), O_RDWR | O_NOFOLLOW | O_CLOEXEC)
+      let lock = openLock(of: path)
       guard lock >= 0 else { continue }
       // Of a run that died once its output had its name only records are left.
       let isHeld = flock(lock, LOCK_EX | LOCK_NB) == 0 && FilePath.kind(of: FilePath.join(path, "new")) != nil
@@ -161,15 +177,29 @@ extension StagingFolder {
     ".\(String(decoding: FilePath.name(of: target).utf8.prefix(200), as: UTF8.self)).embedfuse-"
   }
 
-  /// The process number in the name of a staging folder for `target`; nil for any other name.
-  private static func process(in name: String, for target: String) -> pid_t? {
+  /// True for the name of a staging folder for `target`.
+  private static func isName(_ name: String, for target: String) -> Bool {
     let prefix = prefix(for: target).utf8
-    let parts = name.utf8.dropFirst(prefix.count).split(separator: UInt8(ascii: "-"))
+    let parts = name.utf8.dropFirst(prefix.count).split(
+      separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
     guard name.utf8.starts(with: prefix), parts.count == 2, let suffix = String(parts[1]),
       suffix.utf8.count == 12, suffix.hasSuffix(".tmp"), UInt32(suffix.prefix(8), radix: 16) != nil,
-      let process = String(parts[0]).flatMap({ pid_t($0) }), process > 0
-    else { return nil }
-    return process
+      let process = String(parts[0]).flatMap({ pid_t($0) })
+    else { return false }
+    return process > 0
+  }
+
+  /// Opens the lock file of a folder that another run has made; below 0, with `errno`, if there is none.
+  private static func openLock(of folder: String) -> Int32 {
+    guard !FilePath.isLink(folder) else {
+      errno = ELOOP
+      return -1
+    }
+    var descriptor: Int32
+    repeat {
+      descriptor = unsafe open(FilePath.join(folder, "lock"), O_RDWR | O_NOFOLLOW | O_CLOEXEC)
+    } while descriptor < 0 && errno == EINTR
+    return descriptor
   }
 
   /// The path as its user knows it: what stands in a staging folder has, or is to get, the output's name.
@@ -186,27 +216,30 @@ extension StagingFolder {
     return parts.drop { $0 == "." }.joined(separator: "/")
   }
 
-  /// Removes the staging folders of runs for `target` that have ended. One is taken for ended if its process is
-  /// gone, as far as can be seen from here, and its lock is free.
-  static func removeDead(for target: String) {
+  /// Removes the staging folders of runs for `target` that have ended. The lock alone tells, as in `resuming`.
+  ///
+  /// - Returns: what should be told: what can't be removed.
+  @discardableResult
+  static func removeDead(for target: String) -> [String] {
     let folder = FilePath.folder(of: target)
-    for name in (try? FilePath.names(in: folder)) ?? [] {
-      guard let process = process(in: name, for: target) else { continue }
-      let isOwn = process == getpid()
-      guard isOwn || (kill(process, 0) != 0 && errno == ESRCH) else { continue }
+    var notes: [String] = []
+    for name in (try? FilePath.names(in: folder)) ?? [] where isName(name, for: target) {
       let path = FilePath.join(folder, name)
-      let lock = unsafe open(FilePath.join(path, "lock"), O_RDWR | O_NOFOLLOW | O_CLOEXEC)
+      let lock = openLock(of: path)
       if lock >= 0 {
-        if flock(lock, LOCK_EX | LOCK_NB) == 0 {
-          remove(path, lock: lock, target: target)
-        } else {
+        if flock(lock, LOCK_EX | LOCK_NB) != 0 {
           close(lock)
+        } else if !remove(path, lock: lock, target: target) {
+          notes.append(note(onRemainsIn: path))
         }
-      } else if errno == ENOENT, !isOwn {
-        // It died before it made its lock file, or after it removed it. (One of this process without a lock file
-        // is one that another thread is about to lock.)
-        unsafe rmdir(path)
+      } else if errno == ENOENT, unsafe rmdir(path) != 0, errno == ENOTEMPTY || errno == EEXIST,
+        FilePath.kind(of: FilePath.join(path, "lock")) == nil
+      {
+        // A run without a lock file died before it made it, or after it removed it. One that is about to make it
+        // finds its empty folder gone, and makes another, or has made it meanwhile.
+        notes.append(note(onRemainsIn: path))
       }
     }
+    return notes
   }
 }

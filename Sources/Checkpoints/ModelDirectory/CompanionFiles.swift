@@ -36,23 +36,33 @@ package enum CompanionFiles {
     }
   }
 
-  /// The files in a directory, by their paths, sorted. Links to files are followed, as in the Hugging Face
-  /// cache; links to folders are not.
-  static func list(in directory: String) throws(EmbedFuseError) -> [ModelSource.CompanionFile] {
-    var result: [ModelSource.CompanionFile] = []
+  /// What a directory holds of them.
+  struct Listing {
+    /// Those that can travel, sorted by their paths.
+    var files: [ModelSource.CompanionFile] = []
+    /// The paths of those that can't: their names aren't UTF-8, or they are links to nothing, pipes and the like.
+    var lost: [String] = []
+  }
+
+  /// The files in a directory. Links to files are followed, as in the Hugging Face cache; links to folders are not.
+  static func list(in directory: String) throws(EmbedFuseError) -> Listing {
+    var result = Listing()
     try list(directory, "", depth: 0, into: &result)
-    return result.sorted { $0.relativePath.utf8.lexicographicallyPrecedes($1.relativePath.utf8) }
+    result.files.sort { $0.relativePath.utf8.lexicographicallyPrecedes($1.relativePath.utf8) }
+    return result
   }
 
   private static func list(
-    _ directory: String, _ relative: String, depth: Int, into result: inout [ModelSource.CompanionFile]
+    _ directory: String, _ relative: String, depth: Int, into result: inout Listing
   ) throws(EmbedFuseError) {
     for name in try FilePath.names(in: FilePath.join(directory, relative)) {
       let relative = FilePath.join(relative, name)
       let path = FilePath.join(directory, relative)
       switch FilePath.kind(of: path) {
       case .file where isCompanion(relative):
-        result.append(ModelSource.CompanionFile(relativePath: relative, diskPath: path, embedded: []))
+        result.files.append(
+          ModelSource.CompanionFile(relativePath: relative, diskPath: path, embedded: []))
+      case .other where isCompanion(relative), nil where isCompanion(relative): result.lost.append(relative)
       case .directory where depth < depthLimit && !isForeignFolder(name) && !FilePath.isLink(path):
         try list(directory, relative, depth: depth + 1, into: &result)
       default: break
@@ -75,7 +85,8 @@ package enum CompanionFiles {
           } else {
             result.append(relative + "/")
           }
-        } else if !isCompanion(relative), ![manifest, modelCard].contains(relative), !known.contains(relative)
+        } else if !isCompanion(relative) || FilePath.kind(of: path) != .file,
+          ![manifest, modelCard].contains(relative), !known.contains(relative)
         {
           result.append(relative)
         }

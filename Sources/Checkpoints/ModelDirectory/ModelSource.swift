@@ -65,6 +65,9 @@ public struct ModelSource: Sendable {
   /// The most bytes that each worker needs besides to decode what stands in the files.
   public var workerBytes: Int { tensors.lazy.map(\.stored.storage.workerBytes).max() ?? 0 }
 
+  /// What would travel with the weights but can't: its name isn't UTF-8, or it is a link to nothing, a pipe and the like.
+  public internal(set) var lostCompanions: [String] = []
+
   /// The path, as the file records it, of the checkpoint to which this one is stored; nil for one that is complete.
   public internal(set) var relativeTo: String?
 
@@ -226,12 +229,13 @@ extension ModelSource {
       }
     }
     try checkNames(of: tensors, path: path)
+    let companions = try CompanionFiles.list(in: path)
     return ModelSource(
       path: path, format: format, tensors: tensors, aliases: aliases, modules: modules,
-      transformerFolder: folders[0], companions: try CompanionFiles.list(in: path),
+      transformerFolder: folders[0], companions: companions.files,
       ownFiles: CompanionFiles.own(in: path), weightFiles: files,
       notes: notes + TrainingRun.finalModelNotes(path),
-      metadata: metadata)
+      metadata: metadata, lostCompanions: companions.lost)
   }
 }
 
