@@ -102,13 +102,16 @@ private let keeper: Void = {
   }
 }()
 
+/// F_SETPIPE_SZ of fcntl(2), which the headers keep for GNU's source.
+private let setPipeSize: CInt = 1031
+
 /// Stands in the place of what starts the process that describes a file (`CHDF5/Description.h`). With FUZZ_NO_CHILD this
 /// process describes it, so that a crash is the HDF5 library's if the program comes through with the child.
 @_cdecl("ef_h5_start_child")
 public func startChild(_ source: UnsafeRawPointer, _ pipe: CInt) -> pid_t {
   guard isDescription || getenv("FUZZ_NO_CHILD") != nil else { return forkChild(source, pipe) }
   // Nobody reads yet: a description that is longer than a pipe can hold is cut.
-  _ = fcntl(pipe, F_SETPIPE_SZ, 1 << 20)
+  _ = fcntl(pipe, setPipeSize, 1 << 20)
   _ = fcntl(pipe, F_SETFL, O_NONBLOCK)
   if isDescription {
     write(pipe, tried.baseAddress, tried.count)
