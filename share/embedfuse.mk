@@ -12,7 +12,8 @@
 # content with a newer time is not fused again. The files that a fusion has read are kept in a file of dependencies.
 #
 # Depend on $(call embedfuse_target,OUT) from rules of your own: OUT/embedfuse.json for a directory, OUT itself for
-# a file. Needs GNU make 4.2 or newer; paths hold no spaces. Set before the include, where the defaults don't do:
+# a file. Needs GNU make 4.2 or newer; paths hold no spaces and no semicolons. Set before the include, where the
+# defaults don't do:
 EMBEDFUSE ?= embedfuse
 EMBEDFUSE_STAMPS ?= .embedfuse
 

@@ -1,7 +1,6 @@
 #include "CKernels.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #pragma STDC FP_CONTRACT OFF
@@ -221,18 +220,9 @@ ck_level ck_best_level(void) {
 // -1 until first asked for. Racing threads would store the same value.
 static _Atomic int chosen = -1;
 
-// What EMBEDFUSE_KERNELS asks for, as far as the processor has it.
-static ck_level wanted_level(void) {
-  const ck_level best = ck_best_level();
-  const char *name = getenv("EMBEDFUSE_KERNELS");
-  if (!name) return best;
-  const ck_level wanted = !strcmp(name, "baseline") ? CK_BASELINE : !strcmp(name, "v3") ? CK_X86_64_V3 : CK_X86_64_V4;
-  return wanted < best ? wanted : best;
-}
-
 ck_level ck_current_level(void) {
   int level = chosen;
-  if (level < 0) chosen = level = (int)wanted_level();
+  if (level < 0) chosen = level = (int)ck_best_level();
   return (ck_level)level;
 }
 

@@ -69,7 +69,7 @@ public struct ComparisonPage: Sendable {
 
 extension ComparisonPage {
   /// The place of a page, prepared before any work.
-  public struct Target {
+  public struct Target: Sendable {
     private let publication: Publication
 
     /// A place at `path`.

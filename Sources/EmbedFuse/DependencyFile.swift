@@ -13,22 +13,43 @@ public struct DependencyFile: Sendable {
   ///   - targets: the paths of the outputs. A directory is represented by its manifest, since the time of a directory
   ///     says nothing.
   ///   - inputs: the files that they were made from.
-  /// - Throws: `EmbedFuseError` (cannot create) for a name with a line break, which make has no spelling for.
+  /// - Throws: `EmbedFuseError` (cannot create) for a name that make has no spelling for: one with a line break, or one
+  ///   that ends in a backslash or `&`, or in parentheses, which to make is a member of an archive.
   public init(targets: [String], inputs: [String]) throws(EmbedFuseError) {
     let targets = targets.map { path in
       OutputKind(path: path) == .directory
         ? FilePath.join(FilePath.trimmed(path), CompanionFiles.manifest) : path
     }
-    if let path = (targets + inputs).first(where: { $0.utf8.contains(where: { $0 == 0x0A || $0 == 0x0D }) }) {
+    for path in targets + inputs {
+      guard let problem = Self.unspeakable(in: path) else { continue }
       throw EmbedFuseError(
-        .cannotCreate, "has a line break in its name, which a file of dependencies can't hold", path: path,
+        .cannotCreate, "\(problem), which a file of dependencies can't hold", path: path,
         remedy: "rename it, or leave --depfile out")
     }
-    var text = targets.map { Self.escaped($0, isTarget: true) }.joined(separator: " ") + ":"
+    var text = Self.characters.filter { character, _, _ in
+      (targets + inputs).contains { $0.unicodeScalars.contains(character) }
+    }.map { "\($1) := \($2)\n" }.joined()
+    text += targets.map { Self.escaped($0, isTarget: true) }.joined(separator: " ") + ":"
     for input in inputs { text += " \\\n  " + Self.escaped(input, isTarget: false) }
     text += "\n"
     for input in inputs { text += "\n" + Self.escaped(input, isTarget: true) + ":\n" }
     self.text = text
+  }
+
+  /// Characters that no backslash makes part of every name, and the variables that stand for them: into those make
+  /// doesn't look for assignments and recipes. What it does to names later takes their own backslashes away.
+  private static let characters: [(character: Unicode.Scalar, variable: String, value: String)] = [
+    ("=", "embedfuse_equals", "="), (";", "embedfuse_semicolon", "\\;"), ("\t", "embedfuse_tab", "\\\t#"),
+  ]
+
+  /// What make has no spelling for in a path; nil if it has one.
+  private static func unspeakable(in path: String) -> String? {
+    if path.utf8.contains(where: { $0 == 0x0A || $0 == 0x0D }) { return "has a line break in its name" }
+    if path.hasSuffix("\\") || path.hasSuffix("&") { return "has a name that ends in '\(path.suffix(1))'" }
+    if path.hasSuffix(")"), path.dropFirst().contains("(") {
+      return "has a name that ends in parentheses"
+    }
+    return nil
   }
 
   /// A path as make reads it.
@@ -36,27 +57,32 @@ public struct DependencyFile: Sendable {
     var result = path.hasPrefix("~") ? "./" : ""
     var slashes = 0
     for character in path.unicodeScalars {
-      switch character {
-      case "$": result += "$$"
-      case " ", "\t", "#", ":", "*", "?", "[", "%":
-        // A percent sign stands for itself but in targets, where it makes a pattern.
-        if character != "%" || isTarget {
-          // Backslashes in front of what is escaped are escaped themselves.
-          result += String(repeating: "\\", count: slashes + 1)
+      // Backslashes in front of what is escaped are escaped themselves.
+      let escapes = String(repeating: "\\", count: slashes)
+      if let (_, variable, value) = characters.first(where: { $0.character == character }) {
+        result += (value.hasPrefix("\\") ? escapes : "") + "$(\(variable))"
+      } else {
+        switch character {
+        case "$": result += "$"
+        // A percent sign stands for itself but in targets, where it makes a pattern; a bar but in what they depend on.
+        case "%" where !isTarget, "|" where isTarget: break
+        case " ", "#", ":", "*", "?", "[", "%", "|": result += escapes + "\\"
+        default: break
         }
         result.unicodeScalars.append(character)
-      default: result.unicodeScalars.append(character)
       }
       slashes = character == "\\" ? slashes + 1 : 0
     }
     return result
   }
 
-  /// Checks, before anything is made, that a file for these targets could be written.
+  /// Checks, before anything is made, that such a file could be written, as far as the inputs are known.
   ///
   /// - Throws: `EmbedFuseError` (cannot create).
-  public static func check(_ path: String, targets: [String]) throws(EmbedFuseError) {
-    _ = try DependencyFile(targets: targets, inputs: [])
+  public static func check(
+    _ path: String, targets: [String], inputs: [String] = []
+  ) throws(EmbedFuseError) {
+    _ = try DependencyFile(targets: targets, inputs: inputs)
     try Publication(to: path, kind: .file, overwrite: true, synchronize: false).abandon()
   }
 

@@ -15,27 +15,78 @@ enum Console {
   }
 
   /// Writes a line, or several, to standard output. Control characters are escaped, wherever they may come from.
-  static func print(_ line: String) {
-    write(line.printable(keepingNewlines: true) + "\n", to: STDOUT_FILENO)
+  ///
+  /// - Throws: `EmbedFuseError` (input or output) if it can't be written; not if nobody reads it any more.
+  static func print(_ line: String) throws(EmbedFuseError) {
+    try text(line.printable(keepingNewlines: true) + "\n")
+  }
+
+  /// Writes text to standard output as it is.
+  ///
+  /// - Throws: what `print` throws.
+  static func text(_ text: String) throws(EmbedFuseError) {
+    try check(write(text, to: STDOUT_FILENO))
+  }
+
+  /// Prints what was done to outputs that stand already.
+  ///
+  /// - Throws: what `print` and `flush` throw; the message says that the outputs stand.
+  static func report(_ text: String, on outputs: [String]) throws(EmbedFuseError) {
+    do {
+      try print(text)
+      try flush()
+    } catch {
+      throw error.leaving(outputs)
+    }
+  }
+
+  /// Finds what only closing a file tells, of one on another machine: that what was written had no room there.
+  ///
+  /// - Throws: what `print` throws.
+  static func flush() throws(EmbedFuseError) {
+    let another = dup(STDOUT_FILENO)
+    guard another >= 0 else { return }
+    if close(another) != 0, errno != EINTR { try check(errno) }
   }
 
   /// Writes a line, or several, to standard error, likewise escaped.
   static func error(_ line: String) {
-    write(line.printable(keepingNewlines: true) + "\n", to: STDERR_FILENO)
+    errorText(line.printable(keepingNewlines: true) + "\n")
   }
 
-  /// Writes text to standard error as it is, for a progress line.
+  /// Writes text to standard error as it is, for a progress line. A failure could be told nowhere.
   static func errorText(_ text: String) {
-    write(text, to: STDERR_FILENO)
+    _ = write(text, to: STDERR_FILENO)
   }
 
-  private static func write(_ text: String, to descriptor: Int32) {
+  /// Writes all of a text.
+  ///
+  /// - Returns: 0, or the number of the error that stopped it.
+  private static func write(_ text: String, to descriptor: Int32) -> Int32 {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
       let written = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
-      guard written > 0 else { return }
-      bytes = bytes.dropFirst(written)
+      if written > 0 {
+        bytes = bytes.dropFirst(written)
+      } else if written == 0 {
+        return EIO
+      } else if errno == EAGAIN {
+        // Somebody who shares the pipe or the terminal has set it not to block.
+        var room = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        _ = unsafe poll(&room, 1, -1)
+      } else if errno != EINTR {
+        return errno
+      }
     }
+    return 0
+  }
+
+  /// Throws what an error number says of standard output. That its reader is gone is none: it has seen enough.
+  private static func check(_ number: Int32) throws(EmbedFuseError) {
+    guard number != 0, number != EPIPE else { return }
+    throw EmbedFuseError(
+      .inputOutput, "can't be written: \(unsafe String(cString: strerror(number)))", path: "standard output",
+      remedy: "what was printed is incomplete: make room, or print it elsewhere", errno: number)
   }
 }
 

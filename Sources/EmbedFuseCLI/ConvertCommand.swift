@@ -58,7 +58,7 @@ struct ConvertCommand: AsyncParsableCommand {
     }
     let seconds = (clock.now - start) / .seconds(1)
     if writing.json {
-      Console.print(result.json.prettyText)
+      try Console.report(result.json.prettyText, on: [output])
     } else if !writing.quiet {
       for note in result.notes { Console.error("note: \(note)") }
       Console.error(

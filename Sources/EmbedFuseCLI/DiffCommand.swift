@@ -64,16 +64,18 @@ struct DiffCommand: AsyncParsableCommand {
     if let select { options.selection = try CheckpointSelection(select) }
     let (base, models, finalOptions) = (base, models, options)
     let page = try html.map { try ComparisonPage.Target($0, keeping: [base] + models, overwrite: force) }
+    let showsProgress = !quiet && !json && Console.errorIsTerminal
     let comparison = try await Interruption.cancelling {
-      try await ProgressLine.showing(!quiet && !json && Console.errorIsTerminal) { progress in
+      let comparison = try await ProgressLine.showing(showsProgress) { progress in
         try await ModelComparison(base: base, models: models, options: finalOptions, progress: progress)
       }
+      try page?.write(comparison)
+      return comparison
     }
-    try page?.write(comparison)
     if json {
-      Console.print(comparison.json.prettyText)
+      try Console.print(comparison.json.prettyText)
     } else if !quiet {
-      DiffText(comparison, listsTensors: tensors).print()
+      try DiffText(comparison, listsTensors: tensors).print()
     }
   }
 }

@@ -13,26 +13,28 @@ struct DiffText {
   }
 
   /// Writes it to standard output, notes to standard error.
-  func print() {
+  ///
+  /// - Throws: `EmbedFuseError` (input or output) if standard output takes no more.
+  func print() throws(EmbedFuseError) {
     for note in comparison.notes { Console.error("note: \(note)") }
-    Console.print(
+    try Console.print(
       "base \(comparison.base.printable): \(FigureText.count(comparison.total.elements)) elements in \(comparison.tensors.count.counted("tensor"))"
     )
-    Console.print(models)
-    Console.print(
+    try Console.print(models)
+    try Console.print(
       comparison.models.count == 1
         ? "\n‖δ‖/‖θ₀‖:"
         : "\n‖δ‖/‖θ₀‖ of each model, cosines between deltas, share of contested elements in conflict:")
-    Console.print(parts(comparison.layers, name: "layer"))
+    try Console.print(parts(comparison.layers, name: "layer"))
     if listsTensors {
-      Console.print("\nby tensor:")
-      Console.print(parts(comparison.tensors, name: "tensor"))
+      try Console.print("\nby tensor:")
+      try Console.print(parts(comparison.tensors, name: "tensor"))
     }
     for table in comparison.tables where !table.rows.isEmpty {
-      Console.print("\n\(table.tensor.printable), rows that moved most (‖δ‖ of the row):")
-      Console.print(rows(table))
+      try Console.print("\n\(table.tensor.printable), rows that moved most (‖δ‖ of the row):")
+      try Console.print(rows(table))
     }
-    printMismatches()
+    try printMismatches()
   }
 
   private var models: String {
@@ -75,9 +77,9 @@ struct DiffText {
       }, header: ["row"] + (hasTokens ? ["token"] : []) + ["‖θ₀‖"] + marks)
   }
 
-  private func printMismatches() {
+  private func printMismatches() throws(EmbedFuseError) {
     guard !comparison.mismatches.isEmpty else { return }
-    Console.print("\nnot compared:")
+    try Console.print("\nnot compared:")
     for mismatch in comparison.mismatches.prefix(50) {
       let reason =
         switch mismatch.kind {
@@ -85,9 +87,11 @@ struct DiffText {
         case .extra: "is only in"
         case .otherForm: "has another shape or kind in"
         }
-      Console.print(
+      try Console.print(
         "  \(mismatch.tensor.printable) \(reason) \(comparison.labels[mismatch.model].printable)")
     }
-    if comparison.mismatches.count > 50 { Console.print("  and \(comparison.mismatches.count - 50) more") }
+    if comparison.mismatches.count > 50 {
+      try Console.print("  and \(comparison.mismatches.count - 50) more")
+    }
   }
 }

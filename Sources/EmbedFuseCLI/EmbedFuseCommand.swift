@@ -38,11 +38,14 @@ struct EmbedFuseCommand: AsyncParsableCommand {
   static func main() async {
     ProcessMemory.returnLargeBuffers()
     Console.openStandardStreams()
+    // Beyond `ulimit -f` a write is to fail with its message, not the process to die.
+    signal(SIGXFSZ, SIG_IGN)
     // In this order, so that the memory that is left doesn't depend on how far loading a library has come.
     _ = ProcessMemory.reservedBytes
     for argument in CommandLine.arguments { OutputKind(path: argument).prepare() }
     var resumes = false
     do {
+      try InstructionSet.useThatOfEnvironment()
       let arguments = Array(CommandLine.arguments.dropFirst())
       try ArgumentCheck.checkCommand(arguments)
       var command = try command(arguments)
@@ -53,17 +56,35 @@ struct EmbedFuseCommand: AsyncParsableCommand {
       } else {
         try command.run()
       }
-    } catch  where error is CancellationError || (error as? EmbedFuseError)?.errno == ECANCELED {
+      try Console.flush()
+    } catch  where Self.exitCode(for: error).isSuccess {
+      showHelp(error)
+    } catch {
+      fail(error, resumes: resumes)
+    }
+  }
+
+  /// Prints what was asked for instead of a command: help, the version, a script for completion.
+  private static func showHelp(_ request: any Error) {
+    do throws(EmbedFuseError) {
+      try Console.text(Self.fullMessage(for: request) + "\n")
+      try Console.flush()
+    } catch {
+      fail(error, resumes: false)
+    }
+  }
+
+  /// Says what went wrong and ends with its exit code.
+  private static func fail(_ error: any Error, resumes: Bool) -> Never {
+    switch error {
+    case let error as EmbedFuseError:
+      Console.error("embedfuse: error: \(error)")
+      Self.exit(withError: ExitCode(error.code.rawValue))
+    case is CancellationError:
       Console.error(
         "embedfuse: interrupted; no output was written\(resumes ? ", finished files stay for --resume" : "")")
       Self.exit(withError: ExitCode(Interruption.exitCode))
-    } catch let error as EmbedFuseError {
-      Console.error("embedfuse: error: \(error)")
-      Self.exit(withError: ExitCode(error.code.rawValue))
-    } catch  where Self.exitCode(for: error).isSuccess {
-      // Help or the version was asked for.
-      Self.exit(withError: error)
-    } catch {
+    default:
       let message = Self.fullMessage(for: error)
       Console.error("embedfuse: error: \(message.trimmingPrefix("Error: "))")
       Self.exit(withError: Self.exitCode(for: error))

@@ -52,18 +52,21 @@ struct FinalizeCommand: AsyncParsableCommand {
     let clock = ContinuousClock()
     let start = clock.now
     let pinned = try locked.map { path throws(EmbedFuseError) in try FusionManifest(of: path) }
-    if let depfile { try DependencyFile.check(depfile, targets: [output]) }
     let verifies = !noVerify
     let assembly = try PartAssembly(of: output)
+    if let depfile { try DependencyFile.check(depfile, targets: [output], inputs: assembly.inputPaths) }
+    let (output, depfile) = (output, depfile)
     let result = try await Interruption.cancelling {
-      try await assembly.run(lockedTo: pinned, options: options, verifies: verifies)
-    }
-    if let depfile {
-      try DependencyFile(targets: [output], inputs: assembly.inputPaths).write(to: depfile)
+      let result = try await assembly.run(lockedTo: pinned, options: options, verifies: verifies)
+      try depfile.map { path throws(EmbedFuseError) in
+        try DependencyFile.write(
+          to: path, targets: [output], inputs: assembly.inputPaths, synchronize: options.synchronize)
+      }
+      return result
     }
     let seconds = (clock.now - start) / .seconds(1)
     if json {
-      Console.print(result.json(seconds: seconds).prettyText)
+      try Console.report(result.json(seconds: seconds).prettyText, on: [output])
     } else if !quiet {
       Summary.print(result, seconds: seconds)
     }

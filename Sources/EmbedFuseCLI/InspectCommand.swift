@@ -19,37 +19,37 @@ struct InspectCommand: AsyncParsableCommand {
     options.describing = true
     let source = try ModelSource.open(path, options: options)
     guard !json else {
-      Console.print(try source.json().prettyText)
+      try Console.print(source.json().prettyText)
       return
     }
     let elements = source.tensors.reduce(0) { $0 + $1.stored.info.shape.elementCount }
     let bytes = source.tensors.reduce(0) { $0 + $1.stored.info.byteCount }
-    Console.print(
+    try Console.print(
       "\(path.printable): \(source.format.rawValue), \(source.tensors.count.counted("tensor")), \(elements.counted("element")), \(Readable.bytes(bytes))"
     )
     for type in source.typeSummaries {
-      Console.print(
+      try Console.print(
         "type: \(type.elementType), \(type.tensorCount.counted("tensor")), \(type.elementCount.counted("element")), \(Readable.bytes(type.byteCount))"
       )
     }
     for file in source.weightFiles {
-      Console.print("weights: \(file.path.printable), \(Readable.bytes(file.byteCount))")
+      try Console.print("weights: \(file.path.printable), \(Readable.bytes(file.byteCount))")
     }
     for module in source.modules {
-      Console.print(
+      try Console.print(
         "module: \(module.type.printable)\(module.path.isEmpty ? "" : " in \(module.path.printable)")")
     }
     for (key, value) in source.metadata.sorted(by: { $0.key < $1.key }) {
       let text = value.printable
-      Console.print(
+      try Console.print(
         "metadata: \(key.printable) = \(text.count > 100 ? "\(text.prefix(100))… (\(text.count) characters)" : text)"
       )
     }
     for (name, stored) in source.aliases.sorted(by: { $0.key < $1.key }) {
-      Console.print("alias: \(name.printable) stands for \(stored.printable)")
+      try Console.print("alias: \(name.printable) stands for \(stored.printable)")
     }
-    for note in source.notes { Console.print("note: \(note)") }
-    Console.print(
+    for note in source.notes { try Console.print("note: \(note)") }
+    try Console.print(
       Table.text(
         source.tensors.map {
           [
@@ -57,11 +57,11 @@ struct InspectCommand: AsyncParsableCommand {
             Readable.bytes($0.stored.info.byteCount),
           ]
         }, header: ["name", "type", "shape", "size"]))
-    list("files", (source.companions + source.ownFiles).map(\.relativePath))
-    list("ignored", try source.ignoredFiles())
+    try list("files", (source.companions + source.ownFiles).map(\.relativePath))
+    try list("ignored", source.ignoredFiles())
   }
 
-  private func list(_ title: String, _ names: [String]) {
-    if !names.isEmpty { Console.print("\(title): \(names.map(\.printable).joined(separator: ", "))") }
+  private func list(_ title: String, _ names: [String]) throws(EmbedFuseError) {
+    if !names.isEmpty { try Console.print("\(title): \(names.map(\.printable).joined(separator: ", "))") }
   }
 }

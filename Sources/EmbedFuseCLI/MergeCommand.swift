@@ -36,13 +36,15 @@ struct MergeCommand: AsyncParsableCommand {
     for path in paths { OutputKind(path: path).prepare() }
     if !writing.quiet { for warning in request.warnings { Console.error("warning: \(warning)") } }
     if let part { return try await make(part, of: request, at: paths, lockedTo: pins, options) }
-    // An output without it would be up to date for make whatever becomes of its inputs.
-    if let path = dependencies.depfile { try DependencyFile.check(path, targets: paths) }
     let results = try await Interruption.cancelling { [options] in
-      try await InputLog.$current.withValue(log) {
+      let results = try await InputLog.$current.withValue(log) {
         try await ProgressLine.showing(writing.showsProgress) { progress in
           var work = Work(
             plans: try FusionPlan.plans(for: request.outputs.map(\.recipe)), paths: paths, pins: pins)
+          // An output without it would be up to date for make whatever becomes of its inputs.
+          if let path = dependencies.depfile {
+            try DependencyFile.check(path, targets: paths, inputs: log.paths)
+          }
           if dependencies.ifChanged {
             work = try await work.changed(options: options) { line in
               if !writing.quiet { Console.error(line) }
@@ -53,15 +55,17 @@ struct MergeCommand: AsyncParsableCommand {
             work.plans, to: work.paths, lockedTo: work.pins, options: options, progress: progress)
         }
       }
-    }
-    if let path = dependencies.depfile {
-      try DependencyFile(targets: paths, inputs: log.paths)
-        .write(to: path, synchronize: options.synchronize)
+      if let path = dependencies.depfile {
+        try DependencyFile.write(
+          to: path, targets: paths, inputs: log.paths, synchronize: options.synchronize)
+      }
+      return results
     }
     let seconds = (clock.now - start) / .seconds(1)
     if writing.json {
       let values = results.map { $0.json(seconds: seconds) }
-      Console.print((values.count == 1 ? values[0] : .array(values)).prettyText)
+      try Console.report(
+        (values.count == 1 ? values[0] : .array(values)).prettyText, on: paths)
     } else if !writing.quiet {
       for result in results { Summary.print(result, seconds: seconds) }
     }
@@ -101,7 +105,7 @@ struct MergeCommand: AsyncParsableCommand {
       }
     }
     if writing.json {
-      Console.print(result.json.prettyText)
+      try Console.report(result.json.prettyText, on: [result.path])
     } else if !writing.quiet {
       for note in result.notes { Console.error("note: \(note)") }
       let seconds = Readable.decimal((clock.now - start) / .seconds(1), places: 2)

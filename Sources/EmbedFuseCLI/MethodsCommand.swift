@@ -16,23 +16,23 @@ struct MethodsCommand: AsyncParsableCommand {
     let all =
       try name.map { [try MethodSettings(named: $0).description] } ?? FusionMethods.all.map { $0.description }
     if json {
-      Console.print(JSON.array(all.map(\.json)).prettyText)
+      try Console.print(JSON.array(all.map(\.json)).prettyText)
     } else if name == nil {
-      Console.print(
+      try Console.print(
         Table.text(
           all.map { [$0.name, $0.mergeSpace.rawValue, $0.summary] },
           header: ["method", "combines", "what it does"]))
     } else {
-      describe(all[0])
+      try describe(all[0])
     }
   }
 
-  private func describe(_ method: MethodDescription) {
+  private func describe(_ method: MethodDescription) throws(EmbedFuseError) {
     let names = ([method.name] + method.aliases).joined(separator: ", ")
-    Console.print("\(names): \(method.summary)")
-    Console.print("  source: \(method.reference)")
-    Console.print("  combines: \(method.mergeSpace.rawValue)")
-    if method.parameters.isEmpty { Console.print("  no parameters") }
+    try Console.print("\(names): \(method.summary)")
+    try Console.print("  source: \(method.reference)")
+    try Console.print("  combines: \(method.mergeSpace.rawValue)")
+    if method.parameters.isEmpty { try Console.print("  no parameters") }
     for parameter in method.parameters {
       let scope =
         switch parameter.scope {
@@ -41,8 +41,8 @@ struct MethodsCommand: AsyncParsableCommand {
         case .model: "by model and tensor"
         }
       let standard = parameter.standard.map { "default \($0)" } ?? "required"
-      Console.print("  \(parameter.name): \(parameter.summary)")
-      Console.print("    \(parameter.expectation); \(scope); \(standard)")
+      try Console.print("  \(parameter.name): \(parameter.summary)")
+      try Console.print("    \(parameter.expectation); \(scope); \(standard)")
     }
   }
 }

@@ -18,29 +18,29 @@ struct PlanCommand: AsyncParsableCommand {
     let descriptions = plans.map { $0.description() }
     guard !json else {
       let values = descriptions.map(\.json)
-      Console.print((values.count == 1 ? values[0] : .array(values)).prettyText)
+      try Console.print((values.count == 1 ? values[0] : .array(values)).prettyText)
       return
     }
     for (output, description) in zip(request.outputs, descriptions) {
-      if let path = output.path { Console.print("output: \(path.printable)") }
-      show(description)
+      if let path = output.path { try Console.print("output: \(path.printable)") }
+      try show(description)
     }
   }
 
-  private func show(_ description: PlanDescription) {
-    Console.print("method: \(description.method)")
-    for (name, value) in description.parameters { Console.print("  \(name): \(value)") }
-    Console.print("inputs:")
+  private func show(_ description: PlanDescription) throws(EmbedFuseError) {
+    try Console.print("method: \(description.method)")
+    for (name, value) in description.parameters { try Console.print("  \(name): \(value)") }
+    try Console.print("inputs:")
     for input in description.inputs {
-      Console.print(
+      try Console.print(
         "  \(input.path.printable): \(input.role), \(input.tensorCount.counted("tensor")), \(Readable.bytes(input.byteCount))"
       )
     }
-    for note in description.notes { Console.print("note: \(note)") }
-    Console.print(
+    for note in description.notes { try Console.print("note: \(note)") }
+    try Console.print(
       "tensors: \(description.tensors.count), \(Readable.bytes(description.byteCount)) to be written")
     let names = description.tensors.first { !$0.parameters.isEmpty }?.parameters.map(\.name) ?? []
-    Console.print(
+    try Console.print(
       Table.text(
         description.tensors.map { tensor in
           let values = names.map { name in
@@ -61,9 +61,9 @@ struct PlanCommand: AsyncParsableCommand {
       }
     ).sorted()
     guard !origins.isEmpty else { return }
-    Console.print("where values come from (all others are defaults; --json says so for every tensor):")
-    for origin in origins.prefix(100) { Console.print("  \(origin.printable)") }
-    if origins.count > 100 { Console.print("  and \(origins.count - 100) more") }
+    try Console.print("where values come from (all others are defaults; --json says so for every tensor):")
+    for origin in origins.prefix(100) { try Console.print("  \(origin.printable)") }
+    if origins.count > 100 { try Console.print("  and \(origins.count - 100) more") }
   }
 }
 

@@ -31,6 +31,7 @@ struct VerifyCommand: AsyncParsableCommand {
   var json = false
 
   func validate() throws {
+    if let threads, threads < 1 { throw ValidationError("--threads must be at least 1") }
     guard inputs.isEmpty || rerun else {
       throw ValidationError("inputs are read only by --rerun")
     }
@@ -45,9 +46,9 @@ struct VerifyCommand: AsyncParsableCommand {
         rerun: rerun, inputs: inputs, threads: threads)
     }
     if json {
-      Console.print(report.json.prettyText)
+      try Console.print(report.json.prettyText)
     } else if !quiet {
-      Console.print(
+      try Console.print(
         "\(path.printable): \(report.tensorCount.counted("tensor")) and \(report.fileCount.counted("file")) are as the manifest says"
           + (report.relativeTo.map { "; stored as differences to \($0.printable)" } ?? "")
           + (report.reran ? "; fusing again from the inputs gives the same" : ""))

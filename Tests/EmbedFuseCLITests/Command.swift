@@ -48,6 +48,18 @@ struct Command {
     try outcome(of: try start(arguments, in: folder))
   }
 
+  /// Runs it by way of a script for the shell, to which it is `"$@"`.
+  static func run(_ arguments: [String], by script: String, in folder: String) throws -> Outcome {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    process.arguments = ["-c", script, "sh", path] + arguments
+    process.currentDirectoryURL = URL(fileURLWithPath: folder)
+    let (output, error) = (Pipe(), Pipe())
+    (process.standardOutput, process.standardError) = (output, error)
+    try process.run()
+    return try outcome(of: (process, output, error))
+  }
+
   /// Waits for a run.
   static func outcome(of run: (process: Process, output: Pipe, error: Pipe)) throws -> Outcome {
     let output = run.output.fileHandleForReading.readDataToEndOfFile()

@@ -34,6 +34,8 @@ import Testing
       "--compression-level must be 1 to 22"
     ),
     (["verify", "base", "retrieval"], "inputs are read only by --rerun"),
+    (["verify", "base", "--threads", "0"], "--threads must be at least 1"),
+    (["verify", "base", "--threads=-3"], "--threads must be at least 1"),
     (
       ["merge", "--base", "base", "retrieval", "--base=similarity", "-o", "x"],
       "--base is given twice: base and similarity\n  give it once"
@@ -72,6 +74,26 @@ import Testing
     #expect(
       outcome.error.hasPrefix("embedfuse: error: there is no command '\(name)'\n  \(remedy)"),
       "\(outcome.error)")
+  }
+
+  /// A check of reproducibility with a mistyped name would compare the best with itself.
+  @Test func anInstructionSetThatThereIsNot() throws {
+    let work = try Workspace()
+    func plan(on name: String) throws -> Command.Outcome {
+      try Command.outcome(
+        of: try Command.start(
+          ["plan", "--base", "base", "retrieval"], in: work.folder.path,
+          environment: ["EMBEDFUSE_KERNELS": name]))
+    }
+    let outcome = try plan(on: "v5")
+    #expect(outcome.code == 64 && outcome.output.isEmpty)
+    #expect(
+      outcome.error == """
+        embedfuse: error: the environment's EMBEDFUSE_KERNELS names no instruction set, but 'v5'
+          leave it out for the best, or name one of baseline, v3, v4
+
+        """)
+    #expect(try plan(on: "").code == 0)
   }
 
   /// Flags say the same twice; lists grow.

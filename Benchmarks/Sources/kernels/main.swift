@@ -6,6 +6,9 @@
 //      kernels --count                       runs every kernel once between two calls of benchmark_mark, for a program
 //                                            that counts instructions, and prints the names; the environment's
 //                                            EMBEDFUSE_KERNELS (baseline, v3, v4) chooses the instruction set
+import Kernels
+
+try InstructionSet.useThatOfEnvironment()
 let arguments = CommandLine.arguments.dropFirst()
 
 switch arguments.first {

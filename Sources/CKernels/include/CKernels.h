@@ -21,8 +21,7 @@ enum { CK_LANES = 8 };
 
 /// The best level that this processor has.
 ck_level ck_best_level(void);
-/// The level in use: the best one, unless ck_use_level or the environment's EMBEDFUSE_KERNELS (baseline, v3, v4)
-/// chose another.
+/// The level in use: the best one, unless ck_use_level chose another.
 ck_level ck_current_level(void);
 /// Uses another level, if the processor has it. Results stay the same; only tests and comparisons need it.
 void ck_use_level(ck_level level);
