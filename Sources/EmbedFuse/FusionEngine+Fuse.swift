@@ -58,7 +58,7 @@ extension FusionEngine {
   ) throws {
     let grid = BlockGrid(variants[0].tensors[run.tensor].info)
     let sources = sources(of: run.tensor)
-    var block = grid.index(startingAt: run.range.lowerBound)
+    var block = grid.index(containing: run.range.lowerBound)
     while block < grid.count, grid[block].lowerBound < run.range.upperBound {
       let range = grid[block]
       try worker.read(range, of: sources)

@@ -86,8 +86,7 @@ final class FusionStep: Sendable {
     func read(_ range: Range<Int>, into bytes: inout MutableSpan<UInt8>) throws(EmbedFuseError) {
       let info = step.plan.tensors[tensor].info
       let grid = BlockGrid(info)
-      var block = grid.index(startingAt: range.lowerBound)
-      if block >= grid.count || grid[block].lowerBound > range.lowerBound { block -= 1 }
+      var block = grid.index(containing: range.lowerBound)
       var written = 0
       while block < grid.count, grid[block].lowerBound < range.upperBound {
         let made = try step.bytes(ofBlock: block, in: grid[block], of: tensor)

@@ -50,8 +50,8 @@ public struct BlockGrid: Sendable, Hashable {
     return index * stride..<min((index + 1) * stride, elementCount)
   }
 
-  /// The index of the block that starts at `element`.
-  public func index(startingAt element: Int) -> Int {
+  /// The index of the block that `element` of the tensor belongs to.
+  public func index(containing element: Int) -> Int {
     guard splitsRows else { return element / stride }
     let (row, within) = element.quotientAndRemainder(dividingBy: rowLength)
     return row * piecesPerRow + within / Self.blockLength

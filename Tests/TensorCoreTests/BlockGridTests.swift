@@ -18,7 +18,9 @@ import Testing
       let block = grid[index]
       #expect(block.lowerBound == next)
       #expect(!block.isEmpty && block.count <= BlockGrid.blockLength)
-      #expect(grid.index(startingAt: block.lowerBound) == index)
+      for element in [block.lowerBound, block.lowerBound + block.count / 2, block.upperBound - 1] {
+        #expect(grid.index(containing: element) == index)
+      }
       let wholeRows = block.lowerBound % grid.rowLength == 0 && block.count % grid.rowLength == 0
       let oneRow = block.lowerBound / grid.rowLength == (block.upperBound - 1) / grid.rowLength
       #expect(wholeRows || oneRow)

@@ -51,7 +51,7 @@ final class DeltaEncoder: Sendable {
   ) throws(EmbedFuseError) {
     let type = base.info.elementType
     if target.count < values.count { target = Array(repeating: 0, count: values.count) }
-    var block = grid.index(startingAt: run.lowerBound)
+    var block = grid.index(containing: run.lowerBound)
     while block < grid.count, grid[block].lowerBound < run.upperBound {
       let range = grid[block]
       let size = type.byteCount(ofElements: range.count)

@@ -128,7 +128,7 @@ extension DeltaSource {
     defer { buffers.put(buffer) }
     let grid = BlockGrid(info)
     let width = info.elementType.bitWidth / 8
-    var block = grid.index(startingAt: range.lowerBound)
+    var block = grid.index(containing: range.lowerBound)
     while block < grid.count, grid[block].lowerBound < range.upperBound {
       let whole = grid[block]
       guard try stored.digest(ofBlock: whole, reading: &buffer) == tensors[index].blocks[block] else {
