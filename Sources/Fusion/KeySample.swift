@@ -23,13 +23,16 @@ public struct KeySample: Sendable {
   }
 
   /// The runs that are taken of each of several tensors, at places that a generator chooses within equal parts: of
-  /// one in 64 elements, but at least 8,192 and at most 65,536 of all.
+  /// one in 64 elements, but at least 8,192 and at most 65,536 of all, as far as there are so many.
+  ///
+  /// - Parameter counts: the tensors' elements.
+  /// - Returns: for each tensor runs of `runLength` elements that don't overlap, in order; none for a shorter one.
   public static func runs(of counts: [Int]) -> [[Range<Int>]] {
     let total = counts.reduce(0, +)
     let number = max(8192, min(65_536, total / 64)) / runLength
     return counts.enumerated().map { index, count in
-      let runs = Int(Double(number) * Double(count) / Double(max(1, total)))
-      return (0..<min(runs, count / runLength)).map { run in
+      let runs = min(Int(Double(number) * Double(count) / Double(max(1, total))), count / runLength)
+      return (0..<runs).map { run in
         let (first, end) = (count / runs * run, count / runs * (run + 1))
         let places = Double(end - first - runLength + 1)
         let start = first + Int(randomNumber(key: UInt64(index), place: run) * places)

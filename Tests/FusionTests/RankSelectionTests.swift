@@ -64,6 +64,26 @@ import Testing
     return sample
   }
 
+  @Test(arguments: [
+    [], [0], [127], [128], [1000], [8191], [8192], [20_000], [1000, 0, 5_000_000], [300, 127, 900],
+    [9_000_000],
+  ]) func runsOfASampleLieInTheirTensorsAndApart(counts: [Int]) {
+    let runs = KeySample.runs(of: counts)
+    #expect(runs.count == counts.count)
+    for (own, count) in zip(runs, counts) {
+      #expect(own.allSatisfy { $0.count == KeySample.runLength })
+      var end = 0
+      for run in own {
+        #expect(run.lowerBound >= end)
+        end = run.upperBound
+      }
+      #expect(end <= count)
+    }
+    let (taken, total) = (runs.joined().count * KeySample.runLength, counts.reduce(0, +))
+    #expect(taken <= max(8192, min(65_536, total / 64)))
+    if counts.count == 1 { #expect(taken >= min(total, 8192) / KeySample.runLength * KeySample.runLength) }
+  }
+
   @Test(arguments: kinds, [(20_000, false), (150_000, false), (150_000, true)])
   func ranksAreThoseOfASort(kind: String, size: (count: Int, isSampled: Bool)) {
     let count = size.count

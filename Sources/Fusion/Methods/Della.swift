@@ -13,8 +13,9 @@ public typealias DellaLinear = SelectedDeltas<RankedRandomDeltas<WithoutElection
 /// Within each row (along the last axis; a vector is one row) the elements are ranked r = 1 … n by ascending size, and
 /// kept with probability (density − ε) + 2ε·(r − 1)/(n − 1); of equal ones the lowest index has the highest rank. In a
 /// row of one element, where mergekit divides 0 by 0, the probability is the density. In rows longer than a block of
-/// the grid (65,536 elements) the rank is that of the middle of the element's bin in a histogram of the sizes' upper 16
-/// bits, which are finer than 5 %. One or two passes besides the fusing one.
+/// the grid (65,536 elements) the rank is that of the middle of the element's bin in a histogram of the sizes by their
+/// exponent and the upper bit of their fraction: of bins that end at 1.5 and 1.33 times where they begin, in turn. One
+/// or two passes besides the fusing one.
 public struct RankedRandomDeltas<E: Election>: DeltaSelection {
   /// `weight`, `density`, `epsilon`, `lambda`, `normalize` and `rescale`.
   public static var description: MethodDescription {
