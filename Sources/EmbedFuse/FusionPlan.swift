@@ -41,20 +41,19 @@ public struct FusionPlan: Sendable {
 
   /// The plans of several fusions of the same inputs, which are opened once.
   ///
-  /// - Throws: as `init`; usage if the recipes have other inputs, slices or policies.
+  /// Methods, weights and other parameters, element types, and what is done about NaN and infinity may differ.
+  ///
+  /// - Throws: as `init`; usage if the recipes differ in their inputs, their slices, their steps, how the inputs are opened,
+  ///   or what is done about missing tensors.
   public static func plans(for recipes: [Recipe]) throws(EmbedFuseError) -> [FusionPlan] {
-    var plans: [FusionPlan] = []
     for recipe in recipes {
-      if let first = recipes.first,
-        recipe.inputs != first.inputs || recipe.missing != first.missing
-          || recipe.slices.count != first.slices.count
-      {
-        throw EmbedFuseError(
-          .usage, "fusions that are made together must have the same inputs",
-          remedy: "make them one after the other")
-      }
-      plans.append(try FusionPlan(recipe, sharing: plans.first))
+      guard let difference = recipes[0].difference(toReadingOf: recipe) else { continue }
+      throw EmbedFuseError(
+        .usage, "fusions that are made together must read the same, but one has \(difference)",
+        remedy: "make them one after the other")
     }
+    var plans: [FusionPlan] = []
+    for recipe in recipes { plans.append(try FusionPlan(recipe, sharing: plans.first)) }
     return plans
   }
 
