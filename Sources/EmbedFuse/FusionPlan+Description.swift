@@ -106,7 +106,8 @@ extension FusionPlan {
         PlanDescription.Tensor(
           name: tensor.info.name, making: tensor.context == nil ? "copied" : "fused",
           elementType: tensor.info.elementType,
-          shape: tensor.info.shape, layer: tensor.context?.layer ?? "", weights: tensor.context?.priors ?? [],
+          shape: tensor.info.shape, layer: tensor.context?.layer ?? "",
+          weights: tensor.context.map { $0.parameters["weight"] ?? $0.priors } ?? [],
           parameters: tensor.parameters)
       }, notes: notes, byteCount: tensors.reduce(0) { $0 + $1.info.byteCount })
   }

@@ -134,7 +134,7 @@ extension FusionPlan {
         writing: optionsOfPlans[index].json(for: OutputKind(path: paths[index])))
       if index < pins.count { try manifest.check(against: pins[index], path: paths[index]) }
       try outputs[index].finish(files: files[index], manifest: OutputManifest(manifest))
-      let report = WeightsReport(
+      let report = try WeightsReport(
         plan, findings: findings[index],
         magnitudes: options.weightsReport == nil ? nil : try await plan.measuredByTensor(pool: pool))
       if let reportPublication { try report.write(into: reportPublication) }

@@ -20,7 +20,7 @@ extension FusionPlan {
         self, digests: .init(self, findings: findings), files: files, writing: options.json(for: .directory))
       if let pinned { try manifest.check(against: pinned, path: path) }
       try output.finish(files: files, manifest: OutputManifest(manifest))
-      let weights = WeightsReport(
+      let weights = try WeightsReport(
         self, findings: findings,
         magnitudes: report == nil ? nil : try await measuredByTensor(pool: pool))
       if let report { try weights.write(into: report) }

@@ -110,12 +110,12 @@ public struct PartAssembly: Sendable {
       OutputContents(plan), publication: publication, options: outputOptions, deltaBase: nil,
       workers: pool.width, manifest: nil, shards: [])
     try output.finish(files: files, manifest: OutputManifest(manifest))
+    let report = try WeightsReport(plan, findings: findings)
     try Task.checkCancellation()
     let notes = try publication.publish()
     folder.remove(records, synchronize: options.synchronize)
     var result = plan.result(
-      at: folder.output, manifest: manifest, report: WeightsReport(plan, findings: findings),
-      progress: FusionProgress())
+      at: folder.output, manifest: manifest, report: report, progress: FusionProgress())
     result.notes += notes
     return result
   }

@@ -15,6 +15,9 @@ public struct RoundingReport: Sendable, Hashable {
     public let overflowed: Int
     /// Values that became 0 and weren't.
     public let underflowed: Int
+    /// Values that were infinite or NaN before they were rounded, although all inputs were finite: the arithmetic has left
+    /// the range of binary64. 0 where inputs may hold such values. It isn't among what programs and manifests are told.
+    public let nonFinite: Int
 
     /// The share of the deltas that vanished; nil where there were none.
     public var vanishedShare: Double? {
@@ -45,7 +48,8 @@ public struct RoundingReport: Sendable, Hashable {
     public let counts: Counts
   }
 
-  /// The fused tensors of less than binary64, in the order of the output.
+  /// The fused tensors of less than binary64, and those of binary64 in which something was computed that isn't finite, in
+  /// the order of the output.
   public let tensors: [Tensor]
 
   /// A tensor of which a larger share of the deltas has vanished gives reason for a warning.
@@ -60,7 +64,8 @@ extension RoundingReport {
     return Counts(
       moved: compared.isEmpty ? nil : sum(compared.map(\.counts.moved)),
       vanished: compared.isEmpty ? nil : sum(compared.map(\.counts.vanished)),
-      overflowed: sum(tensors.map(\.counts.overflowed)), underflowed: sum(tensors.map(\.counts.underflowed)))
+      overflowed: sum(tensors.map(\.counts.overflowed)), underflowed: sum(tensors.map(\.counts.underflowed)),
+      nonFinite: sum(tensors.map(\.counts.nonFinite)))
   }
 
   /// The types of at most 16 bits that values were rounded to, in the order of the output.
@@ -87,7 +92,8 @@ extension RoundingReport {
     return "rounding to \(types): \(parts.joined(separator: "; "))"
   }
 
-  /// What gives reason to worry, a line each: the tensors that lost more than 1 % of their deltas, and overflows.
+  /// What gives reason to worry, a line each: the tensors that lost more than 1 % of their deltas, overflows, and what was
+  /// computed that isn't finite.
   public var warnings: [String] {
     var result: [String] = []
     let lossy = tensors.filter { ($0.counts.vanishedShare ?? 0) > Self.vanishedShareLimit }
@@ -105,6 +111,14 @@ extension RoundingReport {
       let wide = overflown.contains { $0.elementType.bitWidth > 16 } ? "f64" : "f32"
       result.append(
         "values too large for \(Self.types(of: overflown)) became infinite or NaN in \(overflown.count) of \(tensors.count) tensors (\(overflown.count > 3 ? "most: " : "")\(names.joined(separator: ", "))); --dtype \(wide) holds them"
+      )
+    }
+    let undefined = tensors.filter { $0.counts.nonFinite > 0 }
+      .sorted { $0.counts.nonFinite > $1.counts.nonFinite }
+    if !undefined.isEmpty {
+      let names = undefined.prefix(3).map { "\($0.name.printable) \($0.counts.nonFinite)" }
+      result.append(
+        "infinite values or NaN came out of finite inputs in \(undefined.count.counted("tensor")) (\(undefined.count > 3 ? "most: " : "")\(names.joined(separator: ", "))); choose weights, lambda and other parameters of ordinary size, and models whose deltas are below 1e150"
       )
     }
     return result
@@ -128,7 +142,6 @@ extension RoundingReport {
     tensors = plan.tensors.enumerated().compactMap { place, planned in
       guard planned.context != nil else { return nil }
       let type = plan.recipe.narrowestType(of: planned.info.elementType)
-      guard type != .f64 else { return nil }
       var found = RoundingCounts()
       if let findings {
         found = findings[place].rounding ?? found
@@ -136,12 +149,14 @@ extension RoundingReport {
         let count = planned.info.shape.elementCount
         (found.moved, found.vanished, found.overflowed, found.underflowed) = (count, count, count, count)
       }
+      if plan.recipe.nonFinite == .allow { found.nonFinite = 0 }
+      guard type != .f64 || found.nonFinite > 0 else { return nil }
       let isCompared = planned.hasBase && type.bitWidth <= 16
       return Tensor(
         name: planned.info.name, elementType: type,
         counts: Counts(
           moved: isCompared ? found.moved : nil, vanished: isCompared ? found.vanished : nil,
-          overflowed: found.overflowed, underflowed: found.underflowed))
+          overflowed: found.overflowed, underflowed: found.underflowed, nonFinite: found.nonFinite))
     }
   }
 

@@ -68,7 +68,9 @@ extension FusionEngine.Finding {
     }
     if let rounding {
       object["rounding"] = .array(
-        [rounding.moved, rounding.vanished, rounding.overflowed, rounding.underflowed].map { .number($0) })
+        [
+          rounding.moved, rounding.vanished, rounding.overflowed, rounding.underflowed, rounding.nonFinite,
+        ].map { .number($0) })
     }
     if !magnitudes.isEmpty { object["magnitudes"] = Self.bits(magnitudes) }
     return .object(object)
@@ -94,12 +96,13 @@ extension FusionEngine.Finding {
     }
     var rounding: RoundingCounts?
     if let values = json["rounding"] {
-      guard let counts = values.arrayValue?.compactMap(\.intValue), counts.count == 4 else { return nil }
+      guard let counts = values.arrayValue?.compactMap(\.intValue), counts.count == 5 else { return nil }
       rounding = RoundingCounts()
       rounding?.moved = counts[0]
       rounding?.vanished = counts[1]
       rounding?.overflowed = counts[2]
       rounding?.underflowed = counts[3]
+      rounding?.nonFinite = counts[4]
     }
     self.init(
       digest: own, sourceDigests: sources.compactMap(digest), tally: tally, rounding: rounding,

@@ -150,12 +150,13 @@ struct TensorAssembly {
     }
     if isUniform { course.settings = settings }
     let outputType = recipe.elementType ?? outputType(of: ingredients, reference: type)
-    let context = TensorContext(
+    var context = TensorContext(
       index: course.fused, name: name, shape: stored.info.shape, layer: layer, depth: depth,
       priors: settings.priors, parameters: settings.values,
       isDoublePrecision: outputType == .f64
         || ingredients.contains { $0.model != nil && $0.tensor!.info.elementType == .f64 })
     try method.validate(context)
+    if method.weighsByRatios(context) { context = try context.withModeratePriors() }
     course.fused += 1
     let read = ingredients.filter { $0.model != nil || $0.input > 0 || readsBase || offset == 0 }
     return PlannedTensor(

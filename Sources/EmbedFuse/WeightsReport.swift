@@ -19,13 +19,17 @@ struct WeightsReport: Sendable {
   ///
   /// - Parameter magnitudes: those of every tensor, where they had to be measured for the report; nil for what the
   ///   method knows.
-  init(_ plan: FusionPlan, findings: [FusionEngine.Finding], magnitudes measured: [[Double]]? = nil) {
+  /// - Throws: `EmbedFuseError` (usage) if a model's weight isn't finite, although all inputs are.
+  init(
+    _ plan: FusionPlan, findings: [FusionEngine.Finding], magnitudes measured: [[Double]]? = nil
+  ) throws(EmbedFuseError) {
     var whole = WeightTally(modelCount: plan.modelCount)
     let rounding = RoundingReport(plan, findings: findings)
     let counts = rounding.tensors.reduce(into: [String: JSON]()) { $0[$1.name] = $1.counts.json }
     var tensors: [JSON] = []
     for (index, (tensor, finding)) in zip(plan.tensors, findings).enumerated() {
       guard let context = tensor.context, let tally = finding.tally else { continue }
+      try Self.check(tally, of: tensor.models, in: plan, tensor: tensor.info.name)
       whole.merge(tally, models: tensor.models)
       let magnitudes = measured?[index] ?? finding.magnitudes
       var entry: JSON.Object = [
@@ -41,6 +45,7 @@ struct WeightsReport: Sendable {
       entry["rounding"] = counts[tensor.info.name]
       tensors.append(.object(entry))
     }
+    try Self.check(whole, of: Array(plan.recipe.models.indices), in: plan)
     shares = whole.means
     self.rounding = rounding
     var settings: JSON.Object = ["method": .string(plan.recipe.method.name)]
@@ -53,6 +58,18 @@ struct WeightsReport: Sendable {
       "tensors": .array(tensors),
     ]
     notes = Self.notes(plan, shares: shares)
+  }
+
+  private static func check(
+    _ tally: WeightTally, of models: [Int], in plan: FusionPlan, tensor: String? = nil
+  ) throws(EmbedFuseError) {
+    guard plan.recipe.nonFinite != .allow, let place = tally.sums.firstIndex(where: { !$0.isFinite })
+    else { return }
+    throw EmbedFuseError(
+      .usage,
+      "the weight that \(plan.recipe.models[models[place]].printable) gets is \(tally.sums[place].isNaN ? "NaN" : "infinite"): the arithmetic has left the range of binary64",
+      tensor: tensor,
+      remedy: "choose weights, lambda and other parameters of ordinary size; deltas must be below 1e150")
   }
 
   private static func notes(_ plan: FusionPlan, shares: [Double]) -> [String] {

@@ -104,11 +104,11 @@ enum Readable {
     return unit == 0 ? "\(count) B" : "\(decimal(value, places: 1)) \(units[unit])"
   }
 
-  /// A number with this many decimal places.
+  /// A number with this many decimal places; with a power of ten if it is too large to have any.
   static func decimal(_ value: Double, places: Int) -> String {
-    guard value.isFinite else { return String(value) }
     var scale = 1.0
     for _ in 0..<places { scale *= 10 }
+    guard value.magnitude * scale < 0x1p53 else { return String(value) }
     let scaled = (value.magnitude * scale).rounded()
     let whole = Int(scaled / scale)
     let sign = value < 0 && scaled > 0 ? "-" : ""

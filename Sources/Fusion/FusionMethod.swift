@@ -23,6 +23,10 @@ public protocol FusionMethod: Sendable {
   /// True if a tile must be made of whole rows, as long as a row fits into a block.
   var wantsWholeRows: Bool { get }
 
+  /// True if in this tensor only the ratios of the models' weights count: multiplying all of them by a constant changes
+  /// nothing. Very large or small ones are then scaled before the method sees them.
+  func weighsByRatios(_ tensor: TensorContext) -> Bool
+
   /// Checks the settings of one tensor beyond the ranges of the parameters.
   ///
   /// - Throws: `EmbedFuseError` (usage) saying what is wrong and what to do.
@@ -76,6 +80,9 @@ extension FusionMethod {
 
   /// False.
   public var wantsWholeRows: Bool { false }
+
+  /// False: the weights are taken as they are.
+  public func weighsByRatios(_ tensor: TensorContext) -> Bool { false }
 
   /// Nothing to check.
   public func validate(_ tensor: TensorContext) throws(EmbedFuseError) {}

@@ -7,7 +7,7 @@ public enum FusionWeights {
   ///
   /// Where all m are 0, or p is 0, the weights are the shares of c. With p < 0 the models with m_k = 0 take the
   /// whole weight in the proportion of c (the limit). Magnitudes are finite and not negative, priors not
-  /// negative with a positive sum.
+  /// negative with a positive sum; their sum doesn't overflow.
   public static func of(magnitudes: [Double], priors: [Double], power: Double) -> [Double] {
     // Ratios to the magnitude that dominates, so that no power under- or overflows.
     var (largest, smallest, someRest) = (0.0, Double.infinity, false)
@@ -33,7 +33,7 @@ public enum FusionWeights {
     return weights
   }
 
-  /// The values divided by their sum.
+  /// The values divided by their sum, which must not overflow.
   public static func shares(of values: [Double]) -> [Double] {
     let total = values.reduce(0, +)
     return values.map { $0 / total }

@@ -14,8 +14,9 @@ public struct TensorContext: Sendable {
   public let layer: String
   /// Its layer's place among the numbered layers, from 0 for the first to 1 for the last; nil outside of them.
   public let depth: Double?
-  /// The weight c_k that the user gave each model for this tensor, in the order of the models.
-  public let priors: [Double]
+  /// The weight c_k that the user gave each model for this tensor, in the order of the models. Where only their ratios
+  /// count, very large or small ones come multiplied by a power of two.
+  public internal(set) var priors: [Double]
   /// The other parameters by name: one number, or one for each model.
   public let parameters: [String: [Double]]
   /// True if some of the inputs or the output are stored in binary64.

@@ -11,6 +11,8 @@ public struct RoundingCounts: Sendable, Hashable {
   public var overflowed = 0
   /// Values that became 0 and weren't.
   public var underflowed = 0
+  /// Values that were infinite or NaN before they were rounded.
+  public var nonFinite = 0
 
   /// Nothing counted.
   public init() {}
@@ -21,10 +23,11 @@ public struct RoundingCounts: Sendable, Hashable {
     vanished += other.vanished
     overflowed += other.overflowed
     underflowed += other.underflowed
+    nonFinite += other.nonFinite
   }
 }
 
-/// Counts what rounding did to some values; nothing for F64.
+/// Counts what rounding did to some values; for F64 only those that aren't finite.
 ///
 /// - Parameters:
 ///   - values: the exact values.
@@ -55,15 +58,16 @@ public func countRounding(
 }
 
 extension RoundingCounts {
-  /// Adds what a kernel counts into the four numbers that it is given.
+  /// Adds what a kernel counts into the five numbers that it is given.
   mutating func add<Result>(_ kernel: (UnsafeMutablePointer<UInt64>) -> Result) -> Result {
-    var found: InlineArray<4, UInt64> = [0, 0, 0, 0]
+    var found: InlineArray<5, UInt64> = [0, 0, 0, 0, 0]
     var span = found.mutableSpan
     let result = unsafe span.withUnsafeMutableBufferPointer { unsafe kernel($0.baseAddress!) }
     moved += Int(found[0])
     vanished += Int(found[1])
     overflowed += Int(found[2])
     underflowed += Int(found[3])
+    nonFinite += Int(found[4])
     return result
   }
 }

@@ -22,6 +22,7 @@ public enum ScalarReference {
   /// As `countRounding` has it, for one value and the base's.
   public static func rounding(of value: Double, base: Double?, to type: ElementType) -> RoundingCounts {
     var counts = RoundingCounts()
+    if !value.isFinite { counts.nonFinite = 1 }
     guard type != .f64 else { return counts }
     let rounded = widened(narrowed(value, to: type), as: type)
     if let base, value < base || value > base {

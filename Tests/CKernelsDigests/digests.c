@@ -111,7 +111,7 @@ static void conversions(void) {
     add(&found, sizeof found);
     snprintf(name, sizeof name, "widen %s", types[t].name);
     report_target(name, 1);
-    uint64_t counts[4] = {0};
+    uint64_t counts[5] = {0};
     ck_narrow(types[t].type, x, stored[0] + 1, COUNT);
     ck_count_rounding(types[t].type, x + STRIDE, rounded + 1, x, stored[0] + 1, COUNT, counts);
     add(counts, sizeof counts);
@@ -179,7 +179,7 @@ static void stored_elements(const double *w, const double *ones) {
       for (size_t o = 0; o < TYPES; o++) {
         const ck_combination way = {(ck_kind)kind, kind == CK_DELTAS ? w : ones, ones, kind == CK_MEAN ? ROWS : 1, 1,
                                     kind == CK_MEAN, 1};
-        uint64_t counts[4] = {0};
+        uint64_t counts[5] = {0};
         const int found = ck_combine(&way, sources, ROWS, 0, lanes, types[o].type, rounded + 1, COUNT, counts);
         add(rounded + 1, types[o].width * COUNT);
         add_values(lanes, (ROWS - 1) * CK_LANES);

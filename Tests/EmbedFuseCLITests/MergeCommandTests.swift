@@ -46,6 +46,18 @@ import Testing
     #expect(!first.contains(work.folder.path))
   }
 
+  /// A sum takes weights as they are, and they are told as they are, however long they would be without a power of ten.
+  @Test func aWeightOfAnySizeIsTold() throws {
+    let work = try Workspace()
+    let merge = try work.run(
+      "merge", "--base", "base", "retrieval", "similarity", "--method", "task-arithmetic", "-o",
+      "x.safetensors",
+      "--weights", "1e160,1e-5")
+    #expect(merge.code == 0, "\(merge.error)")
+    #expect(merge.error.contains(/weight [0-9.]+e\+1(59|60)\n/) && merge.error.contains("weight 0.000"))
+    #expect(merge.error.contains("warning: values too large for F32"))
+  }
+
   @Test func everyInstructionSetWritesTheSameBytes() throws {
     let work = try Workspace()
     let outputs = try ["baseline", "v3", "v4"].map { name in

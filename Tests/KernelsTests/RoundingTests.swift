@@ -59,11 +59,13 @@ import Testing
 
   /// What the counts mean, in numbers that can be followed by hand: BF16 has steps of 2^-7 from 1 on.
   @Test func theCountsAreWhatTheirNamesSay() {
-    let base = [1.0, 1, 1, 1, 0, 0.0, 2]
-    let values = [1.0, 1.001, 1.01, 3e38 * 2, 1e-60, -0.0, -1e-60]
+    let base = [1.0, 1, 1, 1, 0, 0.0, 2, 0, 0, 0]
+    let values = [1.0, 1.001, 1.01, 3e38 * 2, 1e-60, -0.0, -1e-60, .infinity, -.infinity, .nan]
     let counts = Self.counts(values, base: base, as: .bf16)
     // 1.001 goes back to 1, and 1e-60 to 0, where the base is.
-    #expect(counts.moved == 5 && counts.vanished == 2 && counts.overflowed == 1 && counts.underflowed == 2)
+    #expect(counts.moved == 7 && counts.vanished == 2 && counts.overflowed == 1 && counts.underflowed == 2)
+    #expect(counts.nonFinite == 3)
+    #expect(Self.counts(values, base: base, as: .f64).nonFinite == 3)
   }
 
   @Test func everyPatternOfTheSmallTypesIsCountedAlike() {
@@ -71,7 +73,9 @@ import Testing
       let all = (0..<UInt64(1) << type.bitWidth).map { ScalarReference.widened($0, as: type) }
       let counts = Self.counts(all, base: all, as: type)
       // What the type has itself is never lost.
-      #expect(counts == RoundingCounts())
+      var expected = RoundingCounts()
+      expected.nonFinite = all.count { !$0.isFinite }
+      #expect(counts == expected)
     }
   }
 }

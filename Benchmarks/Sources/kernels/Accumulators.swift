@@ -73,7 +73,7 @@ struct Accumulators {
   }
 
   private func asEngine(_ type: ck_type, _ width: Int, _ first: Int, _ elements: Int) {
-    var counts: [UInt64] = [0, 0, 0, 0]
+    var counts: [UInt64] = [0, 0, 0, 0, 0]
     Kernel.ones.withUnsafeBufferPointer { ones in
       var way = ck_combination(
         kind: CK_MEAN, weights: ones.baseAddress, priors: nil, scale: 4, power: 1, whole: 1, has_base: 0)

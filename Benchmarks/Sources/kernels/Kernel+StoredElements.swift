@@ -45,8 +45,8 @@ extension Kernel {
   }
 
   nonisolated(unsafe) private static let counts = {
-    let counts = UnsafeMutablePointer<UInt64>.allocate(capacity: 4)
-    counts.initialize(repeating: 0, count: 4)
+    let counts = UnsafeMutablePointer<UInt64>.allocate(capacity: 5)
+    counts.initialize(repeating: 0, count: 5)
     return counts
   }()
 }

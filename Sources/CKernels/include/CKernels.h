@@ -36,8 +36,8 @@ void ck_narrow(ck_type type, const double *source, void *target, size_t n);
 
 /// Counts what rounding `exact` to `rounded` did, n elements of `type`: in counts[0] the elements that differ from
 /// base's, in counts[1] those of them whose rounded value is rounded_base's, in counts[2] finite values that became
-/// infinite or NaN, in counts[3] values that became 0 and weren't. Without a base, NULL, the first two stay as they are.
-/// Nothing is counted for CK_F64.
+/// infinite or NaN, in counts[3] values that became 0 and weren't, and in counts[4] values that were infinite
+/// or NaN before they were rounded. Without a base, NULL, the first two stay as they are; for CK_F64 all but the last do.
 void ck_count_rounding(ck_type type, const double *exact, const void *rounded, const double *base,
                        const void *rounded_base, size_t n, uint64_t *counts);
 

@@ -132,6 +132,9 @@ public struct DeltaGuided: CombiningMethod {
       lambda: value("lambda", Lambda.init, default: .fixed(1)))
   }
 
+  /// True.
+  public func weighsByRatios(_ tensor: TensorContext) -> Bool { true }
+
   /// Weights are shares: none may be negative, and some must be more than 0.
   public func validate(_ tensor: TensorContext) throws(EmbedFuseError) {
     guard !tensor.priors.allSatisfy({ $0 >= 0 }) || tensor.priors.reduce(0, +) <= 0 else { return }

@@ -14,6 +14,9 @@ public struct Fisher: FusionMethod {
   /// The method.
   public init(_ options: MethodOptions) {}
 
+  /// True.
+  public func weighsByRatios(_ tensor: TensorContext) -> Bool { true }
+
   /// Weights must be such that there is a mean.
   public func validate(_ tensor: TensorContext) throws(EmbedFuseError) {
     guard !tensor.priors.allSatisfy({ $0 >= 0 }) || tensor.priors.reduce(0, +) <= 0 else { return }

@@ -20,6 +20,9 @@ public struct GeometricMedian: FusionMethod {
   /// The method.
   public init(_ options: MethodOptions) {}
 
+  /// True.
+  public func weighsByRatios(_ tensor: TensorContext) -> Bool { true }
+
   /// Weights must not be negative.
   public func validate(_ tensor: TensorContext) throws(EmbedFuseError) {
     guard !tensor.priors.allSatisfy({ $0 >= 0 }) || tensor.priors.reduce(0, +) <= 0 else { return }

@@ -28,6 +28,9 @@ public struct MultiSlerp: FusionMethod {
     followsMergekit = options.followsMergekit
   }
 
+  /// True if they are normalised.
+  public func weighsByRatios(_ tensor: TensorContext) -> Bool { tensor.flag("normalize_weights") }
+
   /// Weights that are normalised must not sum to 0.
   public func validate(_ tensor: TensorContext) throws(EmbedFuseError) {
     guard tensor.flag("normalize_weights"), tensor.priors.reduce(0, +) == 0 else { return }

@@ -30,6 +30,9 @@ public struct NuSlerp: FusionMethod {
     followsMergekit = options.followsMergekit
   }
 
+  /// True, but mergekit treats very small weights in its own way.
+  public func weighsByRatios(_ tensor: TensorContext) -> Bool { !followsMergekit || tensor.hasLargePriors }
+
   private func scope(of tensor: TensorContext) -> Stage.Scope {
     guard tensor.shape.rank > 1, !tensor.flag("nuslerp_flatten") else { return .tensor }
     return tensor.flag("nuslerp_row_wise") ? .columns : .row

@@ -111,6 +111,11 @@ public struct SelectedDeltas<Selection: DeltaSelection>: FusionMethod {
   /// The selection's.
   public var wantsWholeRows: Bool { selection.wantsWholeRows }
 
+  /// True if what is summed is divided, but mergekit treats very small weights in its own way.
+  public func weighsByRatios(_ tensor: TensorContext) -> Bool {
+    tensor.flag("normalize") && (!followsMergekit || tensor.hasLargePriors)
+  }
+
   /// What the selection checks.
   public func validate(_ tensor: TensorContext) throws(EmbedFuseError) { try selection.validate(tensor) }
 

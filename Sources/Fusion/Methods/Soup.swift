@@ -35,6 +35,11 @@ public struct Soup: CombiningMethod {
   /// True if the mean's difference to a base is scaled, so that there must be one.
   public var needsBase: Bool { scaled != nil }
 
+  /// True of a mean, but mergekit's in binary32 shows how small the weights are.
+  public func weighsByRatios(_ tensor: TensorContext) -> Bool {
+    tensor.flag("normalize") && (!followsMergekit || tensor.hasLargePriors)
+  }
+
   /// Weights that sum to 0 have no mean.
   public func validate(_ tensor: TensorContext) throws(EmbedFuseError) {
     let normalize = tensor.flag("normalize")

@@ -16,17 +16,23 @@ public struct TaskArithmetic: CombiningMethod {
         "int8_mask", .tensor, .flag, standard: "false", "taken for mergekit's sake; changes nothing here"),
     ])
 
-  private let leastTotal: Double
+  private let followsMergekit: Bool
 
   /// Task arithmetic.
   public init(_ options: MethodOptions) {
-    leastTotal = options.followsMergekit ? 1e-8 : .leastNonzeroMagnitude
+    followsMergekit = options.followsMergekit
+  }
+
+  /// True if the sum is divided, but mergekit treats very small weights in its own way.
+  public func weighsByRatios(_ tensor: TensorContext) -> Bool {
+    tensor.flag("normalize") && (!followsMergekit || tensor.hasLargePriors)
   }
 
   /// The base plus the scaled task vectors.
   public func combination(of tensor: TensorContext, hasBase: Bool, known: Known) -> Combination {
     let total = tensor.priors.reduce(0, +)
-    let divisor = tensor.flag("normalize") && total.magnitude >= leastTotal ? total : 1
+    let least = followsMergekit ? 1e-8 : .leastNonzeroMagnitude
+    let divisor = tensor.flag("normalize") && total.magnitude >= least ? total : 1
     return .deltas(
       weights: tensor.priors.map { $0 / divisor }, scale: tensor.value("lambda"), isMean: divisor == total)
   }
