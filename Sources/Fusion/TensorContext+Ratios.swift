@@ -6,9 +6,9 @@ extension TensorContext {
 
   /// The tensor with weights of moderate size, for a method to which only their ratios matter.
   ///
-  /// Where the greatest size isn't from 2^-64 to 2^64 all are multiplied by the power of two that brings it to at least 1
-  /// and below 2, which is exact. Then nothing that is computed of them and of deltas of binary32 leaves the range of
-  /// binary64.
+  /// Where the greatest size is below 2^-64 or at least 2^65 all are multiplied by the power of two that brings it to at
+  /// least 1 and below 2, which is exact. Then nothing that is computed of them and of deltas of binary32 leaves the range
+  /// of binary64.
   ///
   /// - Throws: `EmbedFuseError` (usage) if one weight is more than 2^500 times as large as another that isn't 0.
   public func withModeratePriors() throws(EmbedFuseError) -> TensorContext {
