@@ -4,7 +4,8 @@ import TensorCore
 /// What decides an output's bytes, as far as it can be told without reading tensors: by this a finished shard is known to
 /// belong to a fusion.
 ///
-/// The inputs are told apart by the names, sizes and times of change of their weight files.
+/// The inputs are told apart by the names, sizes and times of change of their weight files, and on top of that by the
+/// states of these files, which tell of every change but are others for a copy (`touchedInputs`).
 struct FusionIdentity: Sendable, Hashable {
   /// The identity as records keep it.
   let json: JSON
@@ -25,24 +26,36 @@ struct FusionIdentity: Sendable, Hashable {
     for (path, bytes) in files { digests[path] = .string(ContentDigest.of(bytes).description) }
     json = [
       "embedfuse": .string(embedFuseVersion), "recipe": plan.recipe.json,
-      "inputs": .array(plan.filedInputs.map(Self.input)), "shards": .object(shards),
-      "files": .object(digests),
+      "inputs": .array(plan.filedInputs.map { Self.input($0, plan.log) }),
+      "shards": .object(shards),
+      "files": .object(digests), Self.statesKey: .array(plan.filedInputs.map { Self.states($0, plan.log) }),
     ]
   }
 
-  private static func input(_ input: ModelSource) -> JSON {
+  private static func input(_ input: ModelSource, _ log: InputLog) -> JSON {
     [
       "path": .string(FusionManifest.portable(input.path)),
       "files": .array(
         files(of: input).map { path in
           let name = path.hasPrefix(input.path + "/") ? String(path.dropFirst(input.path.count + 1)) : path
-          let state = FileIdentity(of: path)
+          let state = log.identity(of: path)
           return [
             "name": .string(FilePath.portable(name)), "bytes": state.map { .number($0.byteCount) } ?? .null,
             "changed": state.map { .string(String($0.modified)) } ?? .null,
           ]
         }),
     ]
+  }
+
+  private static let statesKey = "states"
+
+  /// Which files an input has and when anything of them last changed, in which no program can make one state look like
+  /// another. The device doesn't count: it may be another number on each machine, and after each start.
+  private static func states(_ input: ModelSource, _ log: InputLog) -> JSON {
+    .array(
+      files(of: input).map { path in
+        log.identity(of: path).map { .string("\($0.inode) \($0.changed)") } ?? .null
+      })
   }
 
   /// The files that decide an input's values: its weights, and what adapters say of theirs.
@@ -55,9 +68,21 @@ struct FusionIdentity: Sendable, Hashable {
 }
 
 extension FusionIdentity {
-  /// What differs from another identity, in words; empty if nothing does.
+  /// The inputs, in words, that aren't the very same files in the very same state; empty if all are.
+  func touchedInputs(since other: FusionIdentity) -> [String] {
+    let (ours, theirs) = (states, other.states)
+    guard ours != theirs else { return [] }
+    guard ours.count == theirs.count else { return ["the inputs' files"] }
+    return zip(json["inputs"]?.arrayValue ?? [], zip(ours, theirs)).filter { $1.0 != $1.1 }.map { input, _ in
+      "the input \(Self.text(input["path"])) (replaced, copied or written to)"
+    }
+  }
+
+  private var states: [JSON] { json[Self.statesKey]?.arrayValue ?? [] }
+
+  /// What differs from another identity, in words; empty if nothing does. States of files don't count.
   func differences(from other: FusionIdentity) -> [String] {
-    guard self != other else { return [] }
+    guard content != other.content else { return [] }
     var differences: [String] = []
     if json["embedfuse"] != other.json["embedfuse"] {
       differences.append(
@@ -72,6 +97,12 @@ extension FusionIdentity {
     }
     if differences.isEmpty { differences.append("the division into shards (--max-shard-size)") }
     return differences
+  }
+
+  private var content: JSON {
+    var object = json.objectValue ?? [:]
+    object[Self.statesKey] = nil
+    return .object(object)
   }
 
   private func inputDifferences(from other: FusionIdentity) -> [String] {

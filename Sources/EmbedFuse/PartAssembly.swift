@@ -28,7 +28,9 @@ public struct PartAssembly: Sendable {
     // Of two fusions the one with more parts is the one that is meant.
     let common =
       records.max { one, other in
-        let counts = [one, other].map { record in records.count { $0.identity == record.identity } }
+        let counts = [one, other].map { record in
+          records.count { $0.identity.differences(from: record.identity).isEmpty }
+        }
         return counts[0] < counts[1]
       } ?? first
     try folder.check(

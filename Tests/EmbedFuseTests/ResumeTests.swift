@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 import TestSupport
 import Testing
@@ -6,7 +7,8 @@ import Testing
 
 /// Interrupted fusions that are continued.
 ///
-/// A run dies at a chosen shard by a NaN that is put into an input there, and is taken out again before the next run.
+/// A run that died at a chosen shard has made the shards before it and left them. One that fails does so by a NaN that is
+/// put into an input, which is another input then.
 @Suite struct ResumeTests {
   /// The family, with a fault that can be put into any shard.
   struct Fixture {
@@ -43,16 +45,31 @@ import Testing
       try setTime()
     }
 
-    /// A run that dies in a shard and leaves what it has finished.
+    /// Leaves what a run leaves that dies in a shard: the shards before it. Inputs are as they were.
     func die(inShard shard: Int, part: OutputPart? = nil, _ plan: FusionPlan? = nil) async throws {
+      let plan = try plan ?? family.plan()
+      let options = PartFixture.options {
+        $0.resumes = true
+        $0.overwrite = part != nil
+      }
+      var some = try ShardedFusion(plan, options: options, files: try plan.companionFiles(), part: part)
+      some.shards.removeAll { $0 >= shard }
+      guard !some.shards.isEmpty else { return }
+      let path = part.map { PartsFolder(for: family.folder("out")).path(of: $0) } ?? family.folder("out")
+      try FileManager.default.createDirectory(
+        atPath: FilePath.folder(of: path), withIntermediateDirectories: true)
+      var notes: [String] = []
+      let publication = try some.publication(at: path, options: options, notes: &notes)
+      _ = try await plan.make(
+        some, in: publication, options: options, progress: FusionProgress(), notes: &notes)
+      publication.keep()
+    }
+
+    /// A run that fails in a shard, over an input that has a NaN there for as long, and its time of change before and
+    /// after.
+    func fail(inShard shard: Int) async throws {
       try await withFault(inShard: shard) {
-        let error = await embedFuseError {
-          if let part {
-            try await family.make(part.number, of: part.count) { $0.resumes = true }
-          } else {
-            try await run(plan)
-          }
-        }
+        let error = await embedFuseError { try await run() }
         #expect(
           error?.code == .badData && error?.problem.contains("NaN") == true, "\(String(describing: error))")
       }
@@ -109,20 +126,11 @@ import Testing
     #expect(fixture.family.contents("out") == fixture.family.contents("other"))
   }
 
-  /// A stage over the model would meet a NaN before anything is finished; so here a run stops that makes some shards.
   @Test func stagesOverTheModelAreRunAgain() async throws {
     let fixture = try await Fixture()
     let plan = try fixture.family.plan(.deltaGuided(DeltaGuided(granularity: .model, lambda: .auto)))
     try await plan.run(to: fixture.family.folder("other"), options: PartFixture.options())
-    let options = PartFixture.options { $0.resumes = true }
-    let some = try ShardedFusion(
-      plan, options: options, files: try plan.companionFiles(), part: try OutputPart(2, of: 3))
-    var notes: [String] = []
-    let publication = try some.publication(
-      at: fixture.family.folder("out"), options: options, notes: &notes)
-    _ = try await plan.make(
-      some, in: publication, options: options, progress: FusionProgress(), notes: &notes)
-    publication.keep()
+    try await fixture.die(inShard: 2, plan)
     let result = try await fixture.run(plan)
     #expect(result.notes.contains { $0.hasPrefix("continued: 2 of 6") }, "\(result.notes)")
     #expect(fixture.family.contents("out") == fixture.family.contents("other"))
@@ -202,6 +210,49 @@ import Testing
     #expect(
       result.notes.contains { $0.contains("the input retrieval (model.safetensors)") }, "\(result.notes)")
     #expect(fixture.family.contents("out") == whole)
+  }
+
+  /// Same size, same time of change, other values: written in place, or another file moved there. What the dead run has
+  /// finished must not be mixed with what comes of the new state.
+  @Test(arguments: [true, false])
+  func anInputThatOnlyLooksTheSameStartsAnew(_ isWrittenInPlace: Bool) async throws {
+    let fixture = try await Fixture()
+    let (folder, name) = (fixture.family.folder, "similarity/model.safetensors")
+    try await fixture.die(inShard: 4)
+    if isWrittenInPlace {
+      try fixture.family.flip(name, fromEnd: 5)
+    } else {
+      try FileManager.default.copyItem(atPath: folder(name), toPath: folder("copy"))
+      try fixture.family.flip("copy", fromEnd: 5)
+      try FileManager.default.setAttributes(
+        [.modificationDate: Date(timeIntervalSince1970: 1_700_000_000)], ofItemAtPath: folder("copy"))
+      try FileManager.default.removeItem(atPath: folder(name))
+      try FileManager.default.moveItem(atPath: folder("copy"), toPath: folder(name))
+    }
+    try await fixture.family.plan().run(to: folder("other"), options: PartFixture.options())
+    let result = try await fixture.run()
+    #expect(
+      result.notes.contains(
+        "started anew: the interrupted run differs in the input similarity (replaced, copied or written to)"),
+      "\(result.notes)")
+    #expect(fixture.family.contents("out") == fixture.family.contents("other"))
+    #expect(fixture.leftovers.isEmpty)
+  }
+
+  /// With `--resume` a run that fails leaves what it has finished.
+  @Test func aFailedRunLeavesItsShards() async throws {
+    let fixture = try await Fixture()
+    try await fixture.fail(inShard: 3)
+    #expect(fixture.leftovers.count == 1)
+    let kept = fixture.family.folder("\(fixture.leftovers[0])/finished")
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: kept).sorted() == [
+        "fusion.json", "shard-1.json", "shard-2.json", "shard-3.json",
+      ])
+    // The input without the NaN is another.
+    let result = try await fixture.run()
+    #expect(result.notes.contains { $0.contains("started anew") } && fixture.leftovers.isEmpty)
+    #expect(fixture.family.contents("out") == fixture.family.contents("one"))
   }
 
   @Test func aPartIsContinuedToo() async throws {

@@ -25,6 +25,11 @@ package final class InputLog: Sendable {
     entries.withLock { $0.keys.map(\.text).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) } }
   }
 
+  /// The state in which a file was opened, or in which it is now if it wasn't; nil if there is none.
+  package func identity(of path: String) -> FileIdentity? {
+    entries.withLock { $0[ExactString(path)]?.identity } ?? FileIdentity(of: path)
+  }
+
   /// Runs `body`; the files that it opens are noted here.
   package func noting<Result>(
     _ body: () throws(EmbedFuseError) -> Result
