@@ -12,7 +12,7 @@ public struct DependencyFile: Sendable {
   /// - Parameters:
   ///   - targets: the paths of the outputs. A directory is represented by its manifest, since the time of a directory
   ///     says nothing.
-  ///   - inputs: the files that they were made from.
+  ///   - inputs: the files that they were made from. A target among them is left out.
   /// - Throws: `EmbedFuseError` (cannot create) for a name that make has no spelling for: one with a line break, or one
   ///   that ends in a backslash or `&`, or in parentheses, which to make is a member of an archive.
   public init(targets: [String], inputs: [String]) throws(EmbedFuseError) {
@@ -20,6 +20,8 @@ public struct DependencyFile: Sendable {
       OutputKind(path: path) == .directory
         ? FilePath.join(FilePath.trimmed(path), CompanionFiles.manifest) : path
     }
+    var known = Set(targets)
+    let inputs = inputs.filter { known.insert($0).inserted }
     for path in targets + inputs {
       guard let problem = Self.unspeakable(in: path) else { continue }
       throw EmbedFuseError(

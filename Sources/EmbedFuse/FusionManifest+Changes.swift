@@ -29,6 +29,35 @@ extension FusionManifest {
     return problems
   }
 
+  /// Checks that inputs which are those of a pinned manifest are so in its order.
+  ///
+  /// - Throws: `EmbedFuseError` (bad data) with the order that is right.
+  static func checkOrder(of now: JSON.Object, since pinned: FusionManifest) throws(EmbedFuseError) {
+    let steps = now["steps"]?.arrayValue ?? []
+    var pairs = [(step: "", now: now["inputs"], pinned: pinned.json["inputs"])]
+    for step in pinned.json["steps"]?.arrayValue ?? [] {
+      let found = steps.first { $0["name"] == step["name"] }
+      pairs.append(
+        (" of the step \((step["name"]?.stringValue ?? "").printable)", found?["inputs"], step["inputs"]))
+    }
+    for (step, now, pinned) in pairs {
+      var rest = now?.arrayValue ?? []
+      let known = pinned?.arrayValue ?? []
+      guard rest.count == known.count, rest.map({ $0["digest"] }) != known.map({ $0["digest"] }) else {
+        continue
+      }
+      var order: [String] = []
+      for entry in known {
+        guard let place = rest.firstIndex(where: { $0["digest"] == entry["digest"] }) else { break }
+        order.append((rest.remove(at: place)["path"]?.stringValue ?? "").printable)
+      }
+      guard rest.isEmpty else { continue }
+      throw EmbedFuseError(
+        .badData, "the inputs\(step) are those of the manifest, but in another order",
+        remedy: "name them in this order: \(order.joined(separator: " "))")
+    }
+  }
+
   private static func changedEntries(
     _ now: JSON?, _ pinned: JSON?, of step: String, comparesContent: Bool
   ) -> [String] {

@@ -192,6 +192,11 @@ extension FusionManifest {
     }
   }
 
+  /// The file that holds the manifest of a fused checkpoint, or is one.
+  public static func file(of path: String) -> String {
+    FilePath.kind(of: path) == .directory ? FilePath.join(path, CompanionFiles.manifest) : path
+  }
+
   /// The manifest that an opened checkpoint carries.
   init(in source: ModelSource) throws(EmbedFuseError) {
     guard let bytes = try source.manifest() else {

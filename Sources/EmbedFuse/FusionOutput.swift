@@ -47,7 +47,7 @@ struct FusionOutput: Sendable {
     case .directory:
       target = .directory(
         try ModelDirectoryWriter(
-          in: path, try ShardLayout(contents.placements(), maximumShardBytes: options.maximumShardBytes),
+          in: path, try ShardLayout(contents.placements(), maximumShardBytes: options.shardBytes),
           making: shards, isFlushed: options.synchronize))
     case .safetensors:
       target = .safetensors(

@@ -7,10 +7,12 @@ extension FusionPlan {
   ///
   /// All inputs and the output are read and compared by their digests; times don't count.
   ///
+  /// - Parameter pinned: the manifest to which the output would be held.
   /// - Throws: `EmbedFuseError` if an input can't be read; `CancellationError` if the task is cancelled.
   public func reasonToFuse(
-    to path: String, options: OutputOptions = OutputOptions()
+    to path: String, lockedTo pinned: FusionManifest? = nil, options: OutputOptions = OutputOptions()
   ) async throws -> String? {
+    let options = try options.completed(by: recipe, lockedTo: pinned, for: OutputKind(path: path))
     guard FilePath.kind(of: path) != nil else { return "there is no output yet" }
     if let report = options.weightsReport, FilePath.kind(of: report) == nil {
       return "there is no weights report yet"
@@ -18,7 +20,7 @@ extension FusionPlan {
     let manifest: FusionManifest
     let output: ModelSource
     var opening = OpeningOptions()
-    opening.deltaBase = options.completed(by: recipe).relativeTo
+    opening.deltaBase = options.relativeTo
     do {
       // What the output consists of is no input.
       (output, manifest) = try InputLog.$current.withValue(nil) {
@@ -29,12 +31,17 @@ extension FusionPlan {
       return "the output can't be checked: \(error.problem)"
     }
     if let reason = try reasonBeforeReading(
-      manifest, options.completed(by: recipe).json(for: OutputKind(path: path)))
+      manifest, options.json(for: OutputKind(path: path)))
     {
       return reason
     }
     let pool = WorkerPool(width: options.workers)
     let now = try FusionManifest.inputs(self, digests: try await inputDigests(pool: pool))
+    do throws(EmbedFuseError) {
+      try FusionManifest.checkOrder(of: now, since: manifest)
+    } catch {
+      return error.problem
+    }
     if let change = FusionManifest.changedInputs(now, since: manifest).first { return change }
     let verification = Verification(output, manifest: manifest, options: opening)
     do {

@@ -45,11 +45,65 @@ extension FusionPlan {
   }
 }
 
+extension OutputOptions {
+  /// These, with what a recipe says of them where they say nothing; held to a manifest, how its output was written is
+  /// taken where neither says anything.
+  ///
+  /// Of an output of another kind than the manifest's only what both kinds have counts.
+  ///
+  /// - Throws: `EmbedFuseError`: bad data naming what is to be otherwise; missing input if the output is stored relative to
+  ///   a checkpoint that isn't where the manifest names it.
+  func completed(
+    by recipe: Recipe, lockedTo pinned: FusionManifest?, for kind: OutputKind
+  ) throws(EmbedFuseError) -> OutputOptions {
+    var options = completed(by: recipe)
+    guard let pinned, let writing = pinned.json["writing"] else { return options }
+    var problems: [String] = []
+    func adopt(_ key: String, _ given: Int?) -> Int? {
+      let known = writing[key]?.intValue
+      if let given, given != known {
+        problems.append("\(key): \(given), but \(known.map { String($0) } ?? "the default") in the manifest")
+      }
+      return known
+    }
+    if kind == .directory, writing["max_shard_size"] != nil {
+      options.maximumShardBytes = adopt("max_shard_size", maximumShardBytes)
+    }
+    if kind == .hdf5, let base = writing["relative_to"] {
+      options.compressionLevel = adopt("compression_level", compressionLevel)
+      if let name = base.stringValue {
+        if options.relativeTo == nil { options.relativeTo = try Self.located(name, pinned, recipe) }
+      } else if let given = options.relativeTo {
+        problems.append("relative_to: \(given.printable), but nothing in the manifest")
+      }
+    }
+    guard problems.isEmpty else {
+      throw EmbedFuseError(
+        .badData, "it is to be written in another way than the manifest's output:" + problems.problemList,
+        remedy: "leave the settings out, so that the manifest's are taken, or fuse without --locked")
+    }
+    return options
+  }
+
+  /// Where the checkpoint is to which a manifest's output is stored: the recipe's base, or as the manifest names it.
+  private static func located(
+    _ name: String, _ pinned: FusionManifest, _ recipe: Recipe
+  ) throws(EmbedFuseError) -> String {
+    if pinned.json["recipe"]?["base"]?.stringValue == name, let base = recipe.base { return base }
+    guard FilePath.kind(of: name) == nil else { return name }
+    throw EmbedFuseError(
+      .missingInput,
+      "the manifest's output is stored relative to \(name.printable), which is not to be found here",
+      remedy: "name it with --relative-to, wherever it is")
+  }
+}
+
 extension FusionManifest {
   /// Checks that a fusion which has just been made is the one that a manifest describes.
   ///
   /// - Throws: `EmbedFuseError` (bad data) naming the tensors that changed.
   func check(against pinned: FusionManifest, path: String) throws(EmbedFuseError) {
+    try Self.checkOrder(of: json.objectValue ?? [:], since: pinned)
     try Self.refuse(Self.changedInputs(json.objectValue ?? [:], since: pinned))
     try Self.refuse(output: changedOutput(since: pinned), since: pinned, path: path)
   }

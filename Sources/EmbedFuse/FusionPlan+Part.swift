@@ -44,6 +44,7 @@ extension FusionPlan {
     part: OutputPart, of output: String, lockedTo pinned: FusionManifest? = nil,
     options: OutputOptions = OutputOptions(), progress: FusionProgress = FusionProgress()
   ) async throws -> PartResult {
+    var options = try options.completed(by: recipe, lockedTo: pinned, for: .directory)
     try checkDivisible(output, options)
     if let pinned { try checkBeforehand(against: pinned) }
     let fusion = try ShardedFusion(self, options: options, files: try companionFiles(), part: part)
@@ -63,7 +64,6 @@ extension FusionPlan {
     // What the publication flushes is the part's name in that folder, not the folder's own.
     if options.synchronize { try FinishedFile.synchronizeName(of: folder.path) }
     // One that is damaged, or made by another run at the same time, is replaced by what is the same.
-    var options = options
     options.overwrite = true
     var notes: [String] = []
     let publication = try fusion.publication(at: path, options: options, notes: &notes)

@@ -77,10 +77,16 @@ extension FusionPlan {
         .usage, "a weights report is written for one output, but there are \(plans.count)",
         remedy: "leave --weights-report out, or write one output at a time")
     }
+    var optionsOfPlans: [OutputOptions] = []
+    for (index, plan) in plans.enumerated() {
+      optionsOfPlans.append(
+        try options.completed(
+          by: plan.recipe, lockedTo: pins.isEmpty ? nil : pins[index], for: OutputKind(path: paths[index])))
+    }
     if plans.count == 1, OutputKind(path: paths[0]) == .directory {
       return [
         try await plans[0].runByShards(
-          to: paths[0], lockedTo: pins.first, options: options, progress: progress)
+          to: paths[0], lockedTo: pins.first, options: optionsOfPlans[0], progress: progress)
       ]
     }
     guard !options.resumes else {
@@ -104,7 +110,6 @@ extension FusionPlan {
       }
       publications.append(try Publication(to: path, keeping: plan.inputs, options: options))
     }
-    let optionsOfPlans = plans.map { options.completed(by: $0.recipe) }
     var deltaBases: [DeltaBase?] = []
     for (path, options) in zip(paths, optionsOfPlans) {
       deltaBases.append(try options.deltaBase(of: path, amongOutputs: paths))
@@ -123,8 +128,8 @@ extension FusionPlan {
         writing: optionsOfPlans[index].json(for: OutputKind(path: publication.path)))
       outputs.append(
         try FusionOutput(
-          OutputContents(plan), publication: publication, options: options, deltaBase: deltaBases[index],
-          workers: pool.width, manifest: OutputManifest(placeholder)))
+          OutputContents(plan), publication: publication, options: optionsOfPlans[index],
+          deltaBase: deltaBases[index], workers: pool.width, manifest: OutputManifest(placeholder)))
     }
     let findings = try await engine.fuse(into: outputs.map(\.writer))
     var results: [FusionResult] = []

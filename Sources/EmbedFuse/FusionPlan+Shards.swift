@@ -32,7 +32,9 @@ extension FusionPlan {
       result.notes += notes
       return result
     } catch {
-      if options.resumes, fusion.hasRecords(in: publication) { publication.keep() }
+      // Where the output has appeared meanwhile, made by another run, nothing is left to be continued.
+      let isTaken = !options.overwrite && FilePath.kind(of: path) != nil
+      if options.resumes, !isTaken, fusion.hasRecords(in: publication) { publication.keep() }
       throw error
     }
   }

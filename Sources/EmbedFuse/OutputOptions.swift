@@ -15,8 +15,8 @@ public struct OutputOptions: Sendable {
   public var reservedMemory = 0
   /// Workers; nil for one a core.
   public var threads: Int?
-  /// The most bytes of tensors in one file of a directory.
-  public var maximumShardBytes: Int
+  /// The most bytes of tensors in one file of a directory; nil for the product's default, or what a manifest has.
+  public var maximumShardBytes: Int?
   /// The zstd level of an HDF5 output; nil for the settings made for weights.
   public var compressionLevel: Int?
   /// The checkpoint to whose tensors an HDF5 output stores the differences; nil to store values. Reading needs it.
@@ -30,7 +30,7 @@ public struct OutputOptions: Sendable {
   /// The product's defaults: 512 MiB, a worker a core, shards of 5 GB, flushed, nothing replaced.
   public init(
     overwrite: Bool = false, synchronize: Bool = true, memory: Int = 512 << 20, threads: Int? = nil,
-    maximumShardBytes: Int = 5_000_000_000, compressionLevel: Int? = nil, relativeTo: String? = nil,
+    maximumShardBytes: Int? = nil, compressionLevel: Int? = nil, relativeTo: String? = nil,
     weightsReport: String? = nil
   ) {
     self.overwrite = overwrite
@@ -45,6 +45,9 @@ public struct OutputOptions: Sendable {
 }
 
 extension OutputOptions {
+  /// The most bytes of tensors in one file of a directory.
+  var shardBytes: Int { maximumShardBytes ?? 5_000_000_000 }
+
   /// The workers wanted: as many as asked for, or one a core.
   var workers: Int { max(1, threads ?? Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 }
@@ -53,7 +56,7 @@ extension OutputOptions {
   /// What of it decides the bytes of an output's files, for its manifest.
   func json(for kind: OutputKind) -> JSON {
     switch kind {
-    case .directory: ["max_shard_size": .number(maximumShardBytes)]
+    case .directory: ["max_shard_size": .number(shardBytes)]
     case .hdf5:
       [
         "compression_level": compressionLevel.map { .number($0) } ?? .null,

@@ -104,6 +104,7 @@ public struct PartAssembly: Sendable {
     let findings = fusion.findings(byShard)
     var outputOptions = options
     outputOptions.maximumShardBytes = records[0].maximumShardBytes
+    outputOptions = try outputOptions.completed(by: plan.recipe, lockedTo: pinned, for: .directory)
     let manifest = try FusionManifest(
       plan, digests: .init(plan, findings: findings), files: files,
       writing: outputOptions.json(for: .directory))

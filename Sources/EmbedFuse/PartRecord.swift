@@ -27,7 +27,7 @@ struct PartRecord: Sendable {
     identity = fusion.identity
     recipe = fusion.plan.recipe
     workingDirectory = FilePath.workingDirectory ?? ""
-    maximumShardBytes = options.maximumShardBytes
+    maximumShardBytes = options.shardBytes
     shards = records.values.reduce(into: [:]) { $0[$1.path] = $1 }
   }
 

@@ -22,7 +22,7 @@ struct ShardedFusion: Sendable {
   ) throws(EmbedFuseError) {
     self.plan = plan
     let layout = try ShardLayout(
-      OutputContents(plan).placements(), maximumShardBytes: options.maximumShardBytes)
+      OutputContents(plan).placements(), maximumShardBytes: options.shardBytes)
     self.layout = layout
     identity = FusionIdentity(plan, layout: layout, files: files)
     shards = part.map { layout.shares(of: $0.count)[$0.number - 1] } ?? Array(layout.shards.indices)

@@ -4,26 +4,6 @@ import TensorCore
 
 /// A check of a fused checkpoint against the manifest inside it.
 public struct Verification: Sendable {
-  /// What a successful check has covered.
-  public struct Report: Sendable {
-    /// Tensors whose content is as the manifest says.
-    public let tensorCount: Int
-    /// Other files whose content is as the manifest says.
-    public let fileCount: Int
-    /// The checkpoint to which it is stored, as the file records it; nil if it is complete.
-    public let relativeTo: String?
-    /// True if fusing again gave the same.
-    public let reran: Bool
-
-    /// The report for programs.
-    public var json: JSON {
-      [
-        "ok": true, "tensors": .number(tensorCount), "files": .number(fileCount), "reran": .bool(reran),
-        "relative_to": relativeTo.map { .string($0) } ?? .null,
-      ]
-    }
-  }
-
   private let source: ModelSource
   private let manifest: FusionManifest
   private let options: OpeningOptions
@@ -45,7 +25,29 @@ public struct Verification: Sendable {
     self.options = options
   }
 
-  /// Checks tensors and files, and with `rerun` fuses again from the inputs without writing anything.
+  /// Opens a fused checkpoint and checks it, as `run` does, but what is wrong with it is reported instead of thrown.
+  ///
+  /// - Parameters:
+  ///   - options: how it is read, and the inputs if it is to be fused again.
+  ///   - rerun: true to fuse again from the inputs without writing anything, and to compare.
+  ///   - inputs: where the inputs are, in the order of the manifest; empty to look for them by the manifest's names,
+  ///     from here and from the output's folder.
+  ///   - threads: the workers; nil for one a core.
+  /// - Throws: `CancellationError` if the task is cancelled.
+  public static func report(
+    on path: String, options: OpeningOptions = OpeningOptions(), rerun: Bool = false, inputs: [String] = [],
+    threads: Int? = nil
+  ) async throws -> Report {
+    do {
+      return try await Verification(of: path, options: options).check(
+        rerun: rerun, inputs: inputs, threads: threads)
+    } catch let error as EmbedFuseError {
+      return Report(failure: error)
+    }
+  }
+
+  /// Checks tensors and files, that there are no others, and with `rerun` fuses again from the inputs without writing
+  /// anything.
   ///
   /// - Parameters:
   ///   - inputs: where the inputs are, in the order of the manifest; empty to look for them by the manifest's names,
@@ -53,8 +55,13 @@ public struct Verification: Sendable {
   ///   - threads: the workers; nil for one a core.
   /// - Throws: `EmbedFuseError` (bad data) listing all that differs.
   public func run(rerun: Bool = false, inputs: [String] = [], threads: Int? = nil) async throws -> Report {
+    let report = try await check(rerun: rerun, inputs: inputs, threads: threads)
+    if let failure = report.failure { throw failure }
+    return report
+  }
+
+  private func check(rerun: Bool, inputs: [String], threads: Int?) async throws -> Report {
     let pool = WorkerPool(width: OutputOptions(threads: threads).workers)
-    var problems: [String] = []
     let output = manifest.json["output"]
     guard let expected = output?["tensors"]?.objectValue?.members,
       let files = output?["files"]?.objectValue?.members
@@ -62,37 +69,54 @@ public struct Verification: Sendable {
       throw EmbedFuseError(.badData, "its manifest doesn't describe an output", path: source.path)
     }
     let digests = try await source.tensorDigests(pool: pool)
-    for member in expected {
-      if let digest = digests[member.key] {
-        if member.value["digest"]?.stringValue != digest.description {
-          problems.append("tensor \(member.key.printable) has other content")
-        }
-      } else {
-        problems.append("tensor \(member.key.printable) is missing")
-      }
-    }
-    let known = Set(expected.map(\.key))
-    problems += digests.keys.filter { !known.contains($0) }.sorted().map {
-      "tensor \($0.printable) was added"
-    }
+    var problems = tensorProblems(digests, expected)
     problems += try metadataProblems(output?["metadata"]?.objectValue?.members ?? [])
     problems += try fileProblems(files)
     let whole = ContentDigest.of(tensors: digests.map { ($0.key, $0.value) }).description
     if problems.isEmpty, output?["digest"]?.stringValue != whole {
-      problems.append("the manifest contradicts itself: its digest of the whole is another than its tensors'")
+      problems.append(
+        problem("the manifest contradicts itself: its digest of the whole is another than its tensors'"))
     }
-    try fail(problems, "is not what its manifest says", remedy: "copy it again, or fuse again")
+    guard problems.isEmpty else {
+      return Report(
+        problems, "is not what its manifest says", path: source.path,
+        remedy: "copy it again, or fuse again; what was added doesn't belong there")
+    }
     if source.format == .hdf5 { try await checkBytes(pool: pool) }
-    if rerun { try await runAgain(inputs: inputs, pool: pool) }
+    if rerun {
+      let problems = try await runAgain(inputs: inputs, pool: pool)
+      guard problems.isEmpty else {
+        return Report(
+          problems, "fusing again gives something else", path: source.path,
+          remedy: "use the inputs that it was made from")
+      }
+    }
     return Report(
       tensorCount: expected.count, fileCount: files.count, relativeTo: source.relativeTo, reran: rerun)
   }
 
-  private func fail(_ problems: [String], _ what: String, remedy: String) throws(EmbedFuseError) {
-    guard !problems.isEmpty else { return }
-    throw EmbedFuseError(
-      .badData,
-      "\(what):" + problems.problemList, path: source.path, remedy: remedy)
+  private func problem(_ problem: String, tensor: String? = nil, file: String? = nil) -> Problem {
+    Problem(
+      path: file.map { FilePath.join(source.path, $0) } ?? source.path, tensor: tensor, file: file,
+      problem: problem)
+  }
+
+  private func tensorProblems(
+    _ digests: [String: ContentDigest], _ expected: [JSON.Object.Member]
+  ) -> [Problem] {
+    var problems: [Problem] = []
+    for member in expected {
+      if let digest = digests[member.key] {
+        if member.value["digest"]?.stringValue != digest.description {
+          problems.append(problem("has other content", tensor: member.key))
+        }
+      } else {
+        problems.append(problem("is missing", tensor: member.key))
+      }
+    }
+    let known = Set(expected.map(\.key))
+    return problems
+      + digests.keys.filter { !known.contains($0) }.sorted().map { problem("was added", tensor: $0) }
   }
 
   /// Checks the bytes of a file that has its own digests of them, for what no tensor, file or text depends on.
@@ -103,30 +127,33 @@ public struct Verification: Sendable {
   }
 
   /// Texts of the checkpoint that are otherwise. Formats that have no such texts lack them.
-  private func metadataProblems(_ expected: [JSON.Object.Member]) throws(EmbedFuseError) -> [String] {
+  private func metadataProblems(_ expected: [JSON.Object.Member]) throws(EmbedFuseError) -> [Problem] {
     guard source.format == .safetensors || source.format == .hdf5 else { return [] }
     let expected = expected.reduce(into: [:]) { $0[$1.key] = $1.value.stringValue }
     let otherwise = expected.filter { source.metadata[$0.key] != $0.value }.keys.sorted()
-    return otherwise.map { "the metadata \($0.printable) is otherwise" }
-      + (try source.problemsOfFiles(expecting: expected))
+    return otherwise.map { problem("the metadata \($0.printable) is otherwise") }
+      + (try source.problemsOfFiles(expecting: expected)).map { problem($0) }
   }
 
-  private func fileProblems(_ files: [JSON.Object.Member]) throws(EmbedFuseError) -> [String] {
-    var problems: [String] = []
+  /// Files that are otherwise or missing, and those of a directory that the manifest doesn't list: a loader may take them
+  /// for the model's.
+  private func fileProblems(_ files: [JSON.Object.Member]) throws(EmbedFuseError) -> [Problem] {
+    var problems: [Problem] = []
     for member in files {
       guard let bytes = try source.fileBytes(member.key) else {
-        problems.append("file \(member.key.printable) is missing")
+        problems.append(problem("is missing", file: member.key))
         continue
       }
       if ContentDigest.of(bytes).description != member.value.stringValue {
-        problems.append("file \(member.key.printable) has other content")
+        problems.append(problem("has other content", file: member.key))
       }
     }
     return problems
+      + (try source.unlistedFiles(besides: Set(files.map(\.key)))).map { problem("was added", file: $0) }
   }
 
   /// Fuses again and compares the digests of inputs, weights and output.
-  private func runAgain(inputs: [String], pool: WorkerPool) async throws {
+  private func runAgain(inputs: [String], pool: WorkerPool) async throws -> [Problem] {
     let plan = try FusionPlan(
       Recipe(
         repeating: manifest, inputs: inputs, in: [FilePath.folder(of: source.path)], options: options))
@@ -134,10 +161,12 @@ public struct Verification: Sendable {
     let findings = try await engine.fuse(into: [DigestingWriter(tensors: plan.tensors.map(\.info))])[0]
     let again = try FusionManifest(
       plan, digests: FusionDigests(plan, findings: findings), files: [], writing: .null)
-    try fail(
-      FusionManifest.changedInputs(again.json.objectValue ?? [:], since: manifest)
-        + again.changedOutput(since: manifest),
-      "fusing again gives something else", remedy: "use the inputs that it was made from")
+    let inputs = again.json.objectValue ?? [:]
+    try FusionManifest.checkOrder(of: inputs, since: manifest)
+    return (FusionManifest.changedInputs(inputs, since: manifest) + again.changedOutput(since: manifest)).map
+    {
+      problem($0)
+    }
   }
 }
 

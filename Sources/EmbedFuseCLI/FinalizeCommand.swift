@@ -54,13 +54,14 @@ struct FinalizeCommand: AsyncParsableCommand {
     let pinned = try locked.map { path throws(EmbedFuseError) in try FusionManifest(of: path) }
     let verifies = !noVerify
     let assembly = try PartAssembly(of: output)
-    if let depfile { try DependencyFile.check(depfile, targets: [output], inputs: assembly.inputPaths) }
+    let inputs = assembly.inputPaths + (locked.map { [FusionManifest.file(of: $0)] } ?? [])
+    if let depfile { try DependencyFile.check(depfile, targets: [output], inputs: inputs) }
     let (output, depfile) = (output, depfile)
     let result = try await Interruption.cancelling {
       let result = try await assembly.run(lockedTo: pinned, options: options, verifies: verifies)
       try depfile.map { path throws(EmbedFuseError) in
         try DependencyFile.write(
-          to: path, targets: [output], inputs: assembly.inputPaths, synchronize: options.synchronize)
+          to: path, targets: [output], inputs: inputs, synchronize: options.synchronize)
       }
       return result
     }

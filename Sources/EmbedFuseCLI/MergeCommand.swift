@@ -36,6 +36,7 @@ struct MergeCommand: AsyncParsableCommand {
     for path in paths { OutputKind(path: path).prepare() }
     if !writing.quiet { for warning in request.warnings { Console.error("warning: \(warning)") } }
     if let part { return try await make(part, of: request, at: paths, lockedTo: pins, options) }
+    let manifests = dependencies.locked.map(FusionManifest.file(of:))
     let results = try await Interruption.cancelling { [options] in
       let results = try await InputLog.$current.withValue(log) {
         try await ProgressLine.showing(writing.showsProgress) { progress in
@@ -43,7 +44,7 @@ struct MergeCommand: AsyncParsableCommand {
             plans: try FusionPlan.plans(for: request.outputs.map(\.recipe)), paths: paths, pins: pins)
           // An output without it would be up to date for make whatever becomes of its inputs.
           if let path = dependencies.depfile {
-            try DependencyFile.check(path, targets: paths, inputs: log.paths)
+            try DependencyFile.check(path, targets: paths, inputs: log.paths + manifests)
           }
           if dependencies.ifChanged {
             work = try await work.changed(options: options) { line in
@@ -57,7 +58,7 @@ struct MergeCommand: AsyncParsableCommand {
       }
       if let path = dependencies.depfile {
         try DependencyFile.write(
-          to: path, targets: paths, inputs: log.paths, synchronize: options.synchronize)
+          to: path, targets: paths, inputs: log.paths + manifests, synchronize: options.synchronize)
       }
       return results
     }
@@ -149,9 +150,14 @@ private struct Work {
 
   /// Those whose output isn't what they would make. A line about each is told.
   func changed(options: OutputOptions, telling tell: (String) -> Void) async throws -> Work {
+    // Too few manifests are refused by the run.
+    guard pins.isEmpty || pins.count == plans.count else { return self }
     var rest = Work(plans: [], paths: [], pins: [])
     for (index, plan) in plans.enumerated() {
-      guard let reason = try await plan.reasonToFuse(to: paths[index], options: options) else {
+      guard
+        let reason = try await plan.reasonToFuse(
+          to: paths[index], lockedTo: pins.isEmpty ? nil : pins[index], options: options)
+      else {
         tell("\(paths[index].printable): nothing changed since it was made")
         continue
       }

@@ -42,12 +42,12 @@ struct VerifyCommand: AsyncParsableCommand {
       inputs, path, threads, rerun, opening.options
     )
     let report = try await Interruption.cancelling {
-      try await Verification(of: path, options: options).run(
-        rerun: rerun, inputs: inputs, threads: threads)
+      try await Verification.report(
+        on: path, options: options, rerun: rerun, inputs: inputs, threads: threads)
     }
-    if json {
-      try Console.print(report.json.prettyText)
-    } else if !quiet {
+    if json { try Console.print(report.json.prettyText) }
+    if let failure = report.failure { throw failure }
+    if !json, !quiet {
       try Console.print(
         "\(path.printable): \(report.tensorCount.counted("tensor")) and \(report.fileCount.counted("file")) are as the manifest says"
           + (report.relativeTo.map { "; stored as differences to \($0.printable)" } ?? "")

@@ -15,8 +15,10 @@ struct WritingArguments: ParsableArguments {
   @Option(help: "Workers. (default: one a core)")
   var threads: Int?
 
-  @Option(name: .customLong("max-shard-size"), help: "Most bytes of tensors in one file of a directory.")
-  var maximumShardSize = ByteSize(bytes: 5_000_000_000, text: "5GB")
+  @Option(
+    name: .customLong("max-shard-size"),
+    help: "Most bytes of tensors in one file of a directory. (default: 5GB, or the --locked manifest's)")
+  var maximumShardSize: ByteSize?
 
   @Option(
     name: .customLong("compression-level"), parsing: .unconditional,
@@ -50,7 +52,7 @@ struct WritingArguments: ParsableArguments {
   func options(weightsReport: String? = nil) -> OutputOptions {
     var options = OutputOptions(
       overwrite: force, synchronize: !noSync, memory: memory.bytes, threads: threads,
-      maximumShardBytes: maximumShardSize.bytes, compressionLevel: compressionLevel,
+      maximumShardBytes: maximumShardSize?.bytes, compressionLevel: compressionLevel,
       relativeTo: relativeTo, weightsReport: weightsReport)
     options.reservedMemory = ProcessMemory.reservedBytes
     return options

@@ -206,6 +206,21 @@ import Testing
     #expect(try make().contains("remade\n"))
   }
 
+  /// A rule for an output that is held to a manifest is redone when that changes.
+  @Test(arguments: ["fused", "fused.safetensors"])
+  func theManifestIsADependency(pinned: String) throws {
+    let work = try Workspace()
+    #expect(try Self.fuse(work, "-o", pinned).code == 0)
+    #expect(try work.run("merge", "--locked", pinned, "-o", "again", "--depfile", "again.d").code == 0)
+    let rule = try String(contentsOfFile: work.folder("again.d"), encoding: .utf8)
+    let file = pinned == "fused" ? "fused/embedfuse.json" : pinned
+    #expect(rule.contains("\n  \(file)") && rule.contains("\n\(file):\n"), "\(rule)")
+    // An output that is repeated in its place doesn't depend on itself.
+    let itself = try work.run("merge", "--locked", pinned, "-o", pinned, "--force", "--depfile", "itself.d")
+    #expect(itself.code == 0, "\(itself.error)")
+    #expect(try !String(contentsOfFile: work.folder("itself.d"), encoding: .utf8).contains("\n  \(file)"))
+  }
+
   @Test func verifyFindsInputsThatWereGivenByAbsolutePaths() throws {
     let work = try Workspace()
     let names = ["base", "retrieval", "similarity"]
@@ -230,6 +245,14 @@ import Testing
     #expect(try Command.run(["verify", "fused", "--rerun"] + moved, in: work.folder.path).code == 0)
     let swapped = try work.run("verify", "fused", "--rerun", moved[0], moved[2], moved[1])
     #expect(swapped.code == 65)
-    #expect(swapped.error.contains("moved/similarity: the tensor pooler.dense.weight has changed"))
+    #expect(swapped.error.contains("the inputs are those of the manifest, but in another order"))
+    #expect(swapped.error.contains("name them in this order: moved/base moved/retrieval moved/similarity\n"))
+    #expect(!swapped.error.contains("tensor"))
+    let locked = try work.run(
+      "merge", "--locked", "fused", "--base", moved[0], moved[2], moved[1], "-o", "again")
+    #expect(locked.code == 65)
+    #expect(
+      locked.error.contains("name them in this order: moved/base moved/retrieval moved/similarity"),
+      "\(locked.error)")
   }
 }

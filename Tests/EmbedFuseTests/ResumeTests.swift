@@ -255,6 +255,18 @@ import Testing
     #expect(fixture.family.contents("out") == fixture.family.contents("one"))
   }
 
+  /// Of runs that race for a name one gets it; the others leave nothing, since nothing is left to be continued.
+  @Test func runsThatLoseARaceLeaveNothing() async throws {
+    let fixture = try await Fixture()
+    let codes = await withTaskGroup(of: EmbedFuseError.Code?.self) { group in
+      for _ in 0..<6 { group.addTask { await embedFuseError { try await fixture.run() }?.code } }
+      return await group.reduce(into: []) { $0.append($1) }
+    }
+    #expect(codes.count { $0 == nil } == 1 && codes.count { $0 == .cannotCreate } == 5, "\(codes)")
+    #expect(fixture.leftovers.isEmpty, "\(fixture.leftovers)")
+    #expect(fixture.family.contents("out") == fixture.family.contents("one"))
+  }
+
   @Test func aPartIsContinuedToo() async throws {
     let fixture = try await Fixture()
     let part = try OutputPart(2, of: 2)

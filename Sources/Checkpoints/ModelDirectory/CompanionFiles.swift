@@ -15,6 +15,20 @@ extension ModelSource {
     let configuration = Adapter.isAdapter(at: path) ? ["adapter_config.json"] : []
     return try CompanionFiles.others(in: path, besides: Set(read + configuration))
   }
+
+  /// What stands in the model's directory besides its weight files, its manifest and the files of `listed`. Hidden files
+  /// and folders don't count; folders that aren't looked into, such as links, end in a slash.
+  ///
+  /// - Throws: `EmbedFuseError` (missing input) if the directory can't be read.
+  package func unlistedFiles(besides listed: Set<String>) throws(EmbedFuseError) -> [String] {
+    guard FilePath.kind(of: path) == .directory else { return [] }
+    let prefix = path.hasSuffix("/") ? path : path + "/"
+    let weights = weightFiles.map(\.path).filter { $0.hasPrefix(prefix) }.map {
+      String($0.dropFirst(prefix.count))
+    }
+    let known = listed.union(weights).union([CompanionFiles.manifest])
+    return try CompanionFiles.visible(in: path).filter { !known.contains($0) }
+  }
 }
 
 /// The files of a model directory that are neither weights nor left over from training.
@@ -89,6 +103,27 @@ package enum CompanionFiles {
           ![manifest, modelCard].contains(relative), !known.contains(relative)
         {
           result.append(relative)
+        }
+      }
+    }
+    return result.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+  }
+
+  /// Everything below a directory that isn't hidden, sorted. Folders that aren't looked into, links and those nested too
+  /// deep, end in a slash.
+  static func visible(in directory: String) throws(EmbedFuseError) -> [String] {
+    var result: [String] = []
+    var pending: [(folder: String, depth: Int)] = [("", 0)]
+    while let (folder, depth) = pending.popLast() {
+      for name in try FilePath.names(in: FilePath.join(directory, folder)) where !name.hasPrefix(".") {
+        let relative = FilePath.join(folder, name)
+        let path = FilePath.join(directory, relative)
+        if FilePath.kind(of: path) != .directory {
+          result.append(relative)
+        } else if depth < depthLimit && !FilePath.isLink(path) {
+          pending.append((relative, depth + 1))
+        } else {
+          result.append(relative + "/")
         }
       }
     }
