@@ -9,7 +9,7 @@ import Testing
   private static let slow = Fixtures.path("samples/hdf5/damaged_hang.h5")
 
   /// As a terminal does it, and a scheduler: the process is no damage of the file.
-  @Test(arguments: [SIGINT, SIGTERM]) func aSignalToTheGroupEndsARun(signal: Int32) throws {
+  @Test(arguments: [SIGINT, SIGTERM, SIGHUP]) func aSignalToTheGroupEndsARun(signal: Int32) throws {
     let folder = try TemporaryFolder()
     let group = try ProcessGroup([Command.path, "convert", Self.slow, "-o", folder("out.safetensors")])
     _ = try group.child()
