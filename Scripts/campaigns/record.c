@@ -137,6 +137,17 @@ int link(const char *from, const char *to) { NAMED(REAL(link)(from, to), (header
 int unlink(const char *path) { NAMED(REAL(unlink)(path), (header){'u'}, path, 0); }
 int rmdir(const char *path) { NAMED(REAL(rmdir)(path), (header){'u'}, path, 0); }
 
+// In a folder that is open; its path is found, since the record holds paths.
+int unlinkat(int folder, const char *name, int flags) {
+  if (folder == AT_FDCWD) { NAMED(REAL(unlinkat)(folder, name, flags), (header){'u'}, name, 0); }
+  char link[32], path[8192];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+  ssize_t length = readlink(link, path, sizeof path / 2);
+  if (length < 0) length = 0;
+  snprintf(path + length, sizeof path - length, "/%s", name);
+  NAMED(REAL(unlinkat)(folder, name, flags), (header){'u'}, path, 0);
+}
+
 static uint64_t inode_of(const char *path) {
   struct stat info;
   return lstat(path, &info) ? 0 : info.st_ino;
