@@ -218,6 +218,10 @@ def refused(folder):
         with h5py.File(f"{folder}/{name}.h5", "w", libver="earliest") as file:
             file["weight"] = values((4,))
             file["__files__/" + path] = np.zeros(4, kind)
+    with h5py.File(f"{folder}/composed_names.h5", "w", libver="v110") as file:
+        # One letter with its accent, composed and not: two names to the library, one to Unicode.
+        file["e\u0301"] = values((2,))
+        file["\u00e9"] = values((2,))
     with h5py.File(f"{folder}/deep.h5", "w", libver=("v110", "v110")) as file:
         file["/".join(["g"] * 100) + "/weight"] = values((4, 4))
 

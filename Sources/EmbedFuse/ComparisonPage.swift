@@ -49,8 +49,8 @@ public struct ComparisonPage: Sendable {
       """
   }
 
-  /// A name from a file as text of the page: what means something to a browser is written as an entity, control and
-  /// format characters as `\u{XX}`.
+  /// A name from a file as text of the page: what means something to a browser is written as an entity, what
+  /// isn't seen as `printable` has it.
   static func escaped(_ text: String) -> String {
     var result = ""
     for character in text.printable.unicodeScalars {

@@ -34,7 +34,9 @@ final class FusionStep: Sendable {
   func source(named name: String) -> ModelSource {
     let tensors = zip(plan.tensors, plan.modules).enumerated().compactMap { index, planned in
       let (tensor, module) = planned
-      let local = module.isEmpty ? tensor.info.name : String(tensor.info.name.dropFirst(module.count + 1))
+      let local =
+        module.isEmpty
+        ? tensor.info.name : String(Substring(tensor.info.name.utf8.dropFirst(module.utf8.count + 1)))
       return TensorInfo(name: local, elementType: tensor.info.elementType, shape: tensor.info.shape).map {
         info in
         ModelSource.Tensor(

@@ -114,7 +114,9 @@ struct InputAlignment {
   private static func mapping(
     of input: ModelSource, to reference: ModelSource
   ) throws(EmbedFuseError) -> NameMapping? {
-    if input.tensors.elementsEqual(reference.tensors, by: { $0.name == $1.name }) { return nil }
+    if input.tensors.elementsEqual(reference.tensors, by: { $0.name.hasSameBytes(as: $1.name) }) {
+      return nil
+    }
     return try NameMapping(
       base: reference.tensors.map(\.name), input: input.tensors.map(\.name), path: input.path)
   }

@@ -15,7 +15,8 @@ struct OutputContents: Sendable {
   /// The tensors within their modules' folders.
   func placements() -> [ShardLayout.Placement] {
     zip(tensors, modules).compactMap { info, module in
-      let name = module.isEmpty ? info.name : String(info.name.dropFirst(module.count + 1))
+      let name =
+        module.isEmpty ? info.name : String(Substring(info.name.utf8.dropFirst(module.utf8.count + 1)))
       return TensorInfo(name: name, elementType: info.elementType, shape: info.shape).map {
         ShardLayout.Placement(
           folder: module.isEmpty ? reference.transformerFolder : module, info: $0)

@@ -34,6 +34,17 @@ struct EmbedFuseCommand: AsyncParsableCommand {
     return command
   }
 
+  /// What the parser says of arguments that it refuses. It quotes them as they are, so they are parsed once more with
+  /// their line breaks escaped, which would pass for lines of the message.
+  private static func message(for error: any Error) -> String {
+    do {
+      _ = try command(CommandLine.arguments.dropFirst().map(\.printable))
+    } catch let escaped {
+      return fullMessage(for: escaped)
+    }
+    return fullMessage(for: error)
+  }
+
   /// Runs the command that the arguments name and ends with the exit code of what went wrong.
   static func main() async {
     ProcessMemory.returnLargeBuffers()
@@ -85,7 +96,7 @@ struct EmbedFuseCommand: AsyncParsableCommand {
         "embedfuse: interrupted; no output was written\(resumes ? ", finished files stay for --resume" : "")")
       Self.exit(withError: ExitCode(Interruption.exitCode))
     default:
-      let message = Self.fullMessage(for: error)
+      let message = message(for: error)
       Console.error("embedfuse: error: \(message.trimmingPrefix("Error: "))")
       Self.exit(withError: Self.exitCode(for: error))
     }

@@ -65,7 +65,8 @@ extension EmbedFuseError: CustomStringConvertible {
 }
 
 extension String {
-  /// The text with control characters written as `\u{XX}`, so that a name from a file can't steer a terminal.
+  /// The text with control and format characters and the separators of lines and paragraphs written as `\u{XX}`, so
+  /// that a name from a file can't steer a terminal.
   public var printable: String { printable(keepingNewlines: false) }
 
   /// The same for a text of several lines, which stay apart with `keepingNewlines`.
@@ -74,13 +75,14 @@ extension String {
     guard !isPlain else { return self }
     var result = ""
     for scalar in unicodeScalars {
-      if scalar == "\n" && keepingNewlines {
-        result.unicodeScalars.append(scalar)
-      } else if scalar.properties.generalCategory == .control || scalar.properties.generalCategory == .format
-      {
-        result += "\\u{\(String(scalar.value, radix: 16))}"
-      } else {
-        result.unicodeScalars.append(scalar)
+      switch scalar.properties.generalCategory {
+      case .control, .format, .lineSeparator, .paragraphSeparator:
+        if scalar == "\n" && keepingNewlines {
+          result.unicodeScalars.append(scalar)
+        } else {
+          result += "\\u{\(String(scalar.value, radix: 16))}"
+        }
+      default: result.unicodeScalars.append(scalar)
       }
     }
     return result

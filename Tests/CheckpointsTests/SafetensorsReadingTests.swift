@@ -122,12 +122,6 @@ import Testing
     #expect(error.problem.contains("which are no range") && error.tensor == "a")
   }
 
-  @Test func namesThatUnicodeTakesForEquivalentAreOneNameTwice() throws {
-    let entry = #"{"dtype":"U8","shape":[0],"data_offsets":[0,0]}"#
-    let error = try rejection(ofHeader: #"{"\u00e9":\#(entry),"e\u0301":\#(entry)}"#)
-    #expect(error.problem.contains("stands here for the second time"))
-  }
-
   @Test func anErrorNamesTheEntrysByte() throws {
     let error = try rejection(
       ofHeader: #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U7"}}"#, dataCount: 1)

@@ -5,9 +5,12 @@ import Testing
 
 /// Names from files that would steer a terminal or pass for other lines: every command shows them escaped.
 @Suite struct HostileNameTests {
-  /// A line break with a false message, clearing the screen, an escape of one character, and right-to-left writing.
-  static let name = "layers.0.w\nerror: all is well\u{1B}[2J\u{9B}31m\u{202E}\u{7}"
-  static let forbidden: [Unicode.Scalar] = ["\u{1B}", "\u{9B}", "\u{202E}", "\u{7}", "\r"]
+  /// A line break with a false message, clearing the screen, an escape of one character, right-to-left writing,
+  /// and the separators of lines and paragraphs.
+  static let name = "layers.0.w\nerror: all is well\u{1B}[2J\u{9B}31m\u{202E}\u{7}\u{2028}\u{2029}"
+  static let forbidden: [Unicode.Scalar] = [
+    "\u{1B}", "\u{9B}", "\u{202E}", "\u{7}", "\r", "\u{2028}", "\u{2029}",
+  ]
 
   /// The bytes of four elements.
   private static func four(_ value: Float) -> [UInt8] {
@@ -88,6 +91,25 @@ import Testing
       to: URL(fileURLWithPath: folder("bad.safetensors")))
     _ = try shows(["inspect", "bad.safetensors"], code: 65)
     _ = try shows(["convert", "bad.safetensors", "-o", "x.h5"], code: 65)
+  }
+
+  @Test func pages() throws {
+    _ = try shows(["diff", "base.safetensors", "a.safetensors", "--html", "page.html"])
+    let page = try String(contentsOfFile: folder("page.html"), encoding: .utf8)
+    #expect(page.contains("w\\u{a}error: all is well\\u{1b}[2J"))
+    #expect(!page.unicodeScalars.contains(where: Self.forbidden.contains))
+  }
+
+  @Test func arguments() throws {
+    let value = "f32\nerror: all is well\u{1B}[2J"
+    for arguments in [
+      ["--dtype", value], ["--dtype=\(value)"], ["--method", value], ["--missing", value],
+      ["--memory", value],
+      ["--threads", value], ["--no-such\(value)"], ["--granularity", value],
+    ] {
+      let error = try shows(["merge", "a.safetensors", "-o", "x.h5"] + arguments, code: 64).error
+      #expect(error.contains("f32\\u{a}error: all is well\\u{1b}[2J"), "\(error)")
+    }
   }
 
   @Test func recipes() throws {

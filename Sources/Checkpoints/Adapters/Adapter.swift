@@ -52,7 +52,7 @@ public struct Adapter: Sendable {
   }
 
   /// The adapter's own tensors as they are stored, to be looked at.
-  var description: ModelSource {
+  func described() throws(EmbedFuseError) -> ModelSource {
     let changes =
       "\(updates.count.counted("weight")) updated, \(replacements.count.counted("tensor")) replaced"
     return ModelSource(
@@ -60,8 +60,7 @@ public struct Adapter: Sendable {
       tensors: checkpoint.tensors.map { ModelSource.Tensor(module: "", stored: $0) },
       aliases: checkpoint.aliases,
       modules: modules, transformerFolder: transformerFolder,
-      companions: (try? CompanionFiles.list(in: path))?.files ?? [], ownFiles: [],
-      weightFiles: checkpoint.files,
+      companions: try CompanionFiles.list(in: path).files, ownFiles: [], weightFiles: checkpoint.files,
       notes: notes + [
         "a LoRA adapter, to be named as a fine-tune of its base\(baseName.map { " (\($0.printable))" } ?? ""): \(changes)"
       ], metadata: checkpoint.metadata)

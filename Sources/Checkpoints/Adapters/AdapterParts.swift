@@ -12,7 +12,7 @@ struct AdapterParts {
 
   /// The names of the modules that are updated, in the file's order.
   private var order: [String] = []
-  private var modules: [String: Module] = [:]
+  private var modules: [ExactString: Module] = [:]
   /// Tensors that take the place of the base's, by name.
   private(set) var replacements: [(name: String, stored: StoredTensor)] = []
 
@@ -52,9 +52,10 @@ struct AdapterParts {
 
   /// Adds a tensor to the update of a module; false if there is no such part, or two of it.
   private mutating func add(_ tensor: StoredTensor, part: String, to name: String) -> Bool {
-    if modules[name] == nil { order.append(name) }
-    var module = modules[name, default: Module()]
-    defer { modules[name] = module }
+    let key = ExactString(name)
+    if modules[key] == nil { order.append(name) }
+    var module = modules[key, default: Module()]
+    defer { modules[key] = module }
     switch part {
     case "lora_A" where module.a == nil: module.a = tensor
     case "lora_B" where module.b == nil: module.b = tensor
@@ -79,7 +80,7 @@ struct AdapterParts {
   ) throws(EmbedFuseError) -> [(module: String, update: LowRankUpdate)] {
     var result: [(module: String, update: LowRankUpdate)] = []
     for name in order {
-      let module = modules[name]!
+      let module = modules[ExactString(name)]!
       func failure(_ problem: String, remedy: String? = nil) -> EmbedFuseError {
         EmbedFuseError(.badData, "the update of \(name.printable) \(problem)", path: path, remedy: remedy)
       }

@@ -57,7 +57,7 @@ private struct AdapterMerging {
     }
     let modules = try otherModules(options: options)
     tensors += modules.tensors
-    return source(tensors, files: adapter.checkpoint.files + modules.files + base.weightFiles)
+    return try source(tensors, files: adapter.checkpoint.files + modules.files + base.weightFiles)
   }
 
   /// Checks that the base has every weight that is updated.
@@ -121,9 +121,9 @@ private struct AdapterMerging {
 
   private func source(
     _ tensors: [ModelSource.Tensor], files: [(path: String, byteCount: Int)]
-  ) -> ModelSource {
+  ) throws(EmbedFuseError) -> ModelSource {
     // The files beside the adapter count; what isn't there is as in the base.
-    let own = (try? CompanionFiles.list(in: adapter.path)) ?? CompanionFiles.Listing()
+    let own = try CompanionFiles.list(in: adapter.path)
     let names = Set(own.files.map(\.relativePath))
     let companions = (own.files + base.companions.filter { !names.contains($0.relativePath) })
       .sorted { $0.relativePath.utf8.lexicographicallyPrecedes($1.relativePath.utf8) }

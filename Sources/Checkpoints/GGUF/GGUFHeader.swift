@@ -102,12 +102,12 @@ struct GGUFHeader {
     _ count: Int, _ scanner: inout GGUFScanner, _ bytes: Span<UInt8>
   ) throws(EmbedFuseError) -> (all: [KeyValue], alignment: Int) {
     var result: [KeyValue] = []
-    var keys: Set<String> = []
+    var keys: Set<ExactString> = []
     var alignment = 32
     for _ in 0..<count {
       let start = scanner.position
       let key = try scanner.name("a key", in: bytes)
-      guard keys.insert(key).inserted else {
+      guard keys.insert(ExactString(key)).inserted else {
         throw scanner.reject("the key \(key.printable) stands here for the second time", at: start)
       }
       let valueStart = scanner.position
@@ -162,11 +162,11 @@ struct GGUFHeader {
     _ count: Int, _ scanner: inout GGUFScanner, _ bytes: Span<UInt8>
   ) throws(EmbedFuseError) -> [Description] {
     var result: [Description] = []
-    var names: Set<String> = []
+    var names: Set<ExactString> = []
     for _ in 0..<count {
       let position = scanner.position
       let name = try scanner.name("a tensor's name", in: bytes)
-      guard names.insert(name).inserted else {
+      guard names.insert(ExactString(name)).inserted else {
         throw scanner.reject("stands here for the second time", at: position, tensor: name)
       }
       let rank = try scanner.word("a tensor's rank", in: bytes)
@@ -185,6 +185,7 @@ struct GGUFHeader {
       result.append(
         Description(name: name, shape: shape, type: type, offset: offset, position: position))
     }
+    try EmbedFuseError.checkComposition(of: result.lazy.map(\.name), path: scanner.path)
     return result
   }
 }

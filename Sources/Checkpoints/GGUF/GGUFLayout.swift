@@ -45,10 +45,10 @@ struct GGUFLayout {
   /// The type in which each tensor is stored.
   private static func types(of tensors: [TensorInfo], quantizes: Bool) throws(EmbedFuseError) -> [GGMLType] {
     var types: [GGMLType] = []
-    var names: Set<String> = []
+    var names: Set<ExactString> = []
     var problems: [String] = []
     for info in tensors {
-      guard names.insert(info.name).inserted else {
+      guard names.insert(ExactString(info.name)).inserted else {
         throw EmbedFuseError(
           .badData, "stands in the output twice", tensor: info.name, remedy: EmbedFuseError.repeatedName)
       }

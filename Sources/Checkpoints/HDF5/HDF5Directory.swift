@@ -63,6 +63,8 @@ struct HDF5Directory: Sendable {
         }
       }
     }
+    try EmbedFuseError.checkComposition(
+      of: datasets.map(\.path) + aliases.map { $0.components.joined(separator: "/") }, path: file.path)
   }
 
   /// The number of the group or dataset that a link leads to; nil if it is neither.

@@ -5,7 +5,7 @@ import TensorCore
 struct HDF5FileBuilder: ~Copyable {
   let path: String
   private var file: hid_t
-  private var groups: Set<String> = []
+  private var groups: Set<ExactString> = []
 
   /// Creates a file that isn't there yet.
   init(path: String) throws(EmbedFuseError) {
@@ -144,7 +144,7 @@ struct HDF5FileBuilder: ~Copyable {
   private mutating func createGroup(_ components: [String]) throws(EmbedFuseError) {
     for count in 1..<(components.count + 1) {
       let link = components[..<count].joined(separator: "/")
-      guard groups.insert(link).inserted else { continue }
+      guard groups.insert(ExactString(link)).inserted else { continue }
       let file = file
       try call("its group can't be created", of: link) {
         let group = unsafe ef_h5_create_group(file, link)

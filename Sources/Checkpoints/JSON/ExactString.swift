@@ -7,13 +7,7 @@ struct ExactString: Sendable, Hashable {
 
   init(_ text: String) { self.text = text }
 
-  static func == (left: ExactString, right: ExactString) -> Bool {
-    let ours = left.text.utf8.span
-    let theirs = right.text.utf8.span
-    guard ours.count == theirs.count else { return false }
-    for index in ours.indices where ours[index] != theirs[index] { return false }
-    return true
-  }
+  static func == (left: ExactString, right: ExactString) -> Bool { left.text.hasSameBytes(as: right.text) }
 
   func hash(into hasher: inout Hasher) {
     // Not the hash of `String`: equivalent spellings would collide, and a hostile file could have millions.
@@ -25,5 +19,16 @@ struct ExactString: Sendable, Hashable {
       if index % 8 == 7 { hasher.combine(word) }
     }
     if bytes.count % 8 != 0 { hasher.combine(word) }
+  }
+}
+
+extension String {
+  /// True if both are spelled with the same bytes.
+  package func hasSameBytes(as other: String) -> Bool {
+    let ours = utf8.span
+    let theirs = other.utf8.span
+    guard ours.count == theirs.count else { return false }
+    for index in ours.indices where ours[index] != theirs[index] { return false }
+    return true
   }
 }

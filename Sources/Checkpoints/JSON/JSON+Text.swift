@@ -148,9 +148,10 @@ extension JSON {
     case "\r": escape(UInt8(ascii: "r"), to: &room)
     case "\t": escape(UInt8(ascii: "t"), to: &room)
     default:
-      // Also what steers a terminal or turns the direction of writing, so that JSON can be shown as it is.
+      // Also what steers a terminal, ends lines or turns the direction of writing, so that JSON can be shown as it is.
       switch scalar.properties.generalCategory {
-      case .control, .format: for unit in scalar.utf16 { escape(unit: unit, to: &room) }
+      case .control, .format, .lineSeparator, .paragraphSeparator:
+        for unit in scalar.utf16 { escape(unit: unit, to: &room) }
       default: for byte in scalar.utf8 { room.append(byte) }
       }
     }

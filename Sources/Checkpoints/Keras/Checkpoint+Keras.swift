@@ -28,6 +28,7 @@ extension Checkpoint {
       files += checkpoint.files
       notes += checkpoint.notes
     }
+    try EmbedFuseError.checkComposition(of: tensors.map(\.info.name), path: path)
     try index.check(names)
     return Checkpoint(
       path: path, format: .hdf5, tensors: tensors, metadata: metadata, files: files, notes: notes,

@@ -36,6 +36,7 @@ struct KerasShardIndex {
       }
       groups.append((String(key.drop { $0 == "/" }), names))
     }
+    try EmbedFuseError.checkComposition(of: groups.flatMap(\.files), path: path)
     self.groups = groups
     shards = Set(groups.flatMap(\.files)).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
   }

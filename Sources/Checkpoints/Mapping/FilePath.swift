@@ -1,7 +1,8 @@
 import Glibc
 import TensorCore
 
-/// Paths as text, and what the file system says of them.
+/// Paths as text, and what the file system says of them. Taken apart by their bytes, as the system does: a slash before a
+/// combining accent still separates.
 package enum FilePath {
   /// What stands at a path, symbolic links followed.
   package enum Kind: Sendable {
@@ -44,7 +45,7 @@ package enum FilePath {
   /// True if `path` is `folder` or stands anywhere below it, symbolic links followed; false if either is missing.
   package static func isWithin(_ path: String, _ folder: String) -> Bool {
     guard let path = resolved(path), let folder = resolved(folder) else { return false }
-    return path == folder || path.utf8.starts(with: (folder == "/" ? "/" : folder + "/").utf8)
+    return path.hasSameBytes(as: folder) || path.utf8.starts(with: (folder == "/" ? "/" : folder + "/").utf8)
   }
 
   /// The absolute path without symbolic links that leads to the same place; nil if nothing stands there.
@@ -71,13 +72,13 @@ package enum FilePath {
   /// The folder that holds `path`: `.` if it names none.
   package static func folder(of path: String) -> String {
     let path = trimmed(path)
-    guard let slash = path.lastIndex(of: "/") else { return "." }
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
   /// The last component of a path.
   package static func name(of path: String) -> String {
-    String(trimmed(path).split(separator: "/").last ?? "/")
+    trimmed(path).utf8.split(separator: UInt8(ascii: "/")).last.map { String(Substring($0)) } ?? "/"
   }
 
   /// A path as given, but of an absolute one only the last component: what files record must not tell about the

@@ -59,9 +59,13 @@ package enum CompanionFiles {
   }
 
   /// The files in a directory. Links to files are followed, as in the Hugging Face cache; links to folders are not.
+  ///
+  /// - Throws: `EmbedFuseError`: missing input if a folder can't be read; bad data for two files whose names differ only
+  ///   in how their characters are composed.
   static func list(in directory: String) throws(EmbedFuseError) -> Listing {
     var result = Listing()
     try list(directory, "", depth: 0, into: &result)
+    try EmbedFuseError.checkComposition(of: result.files.map(\.relativePath), path: directory)
     result.files.sort { $0.relativePath.utf8.lexicographicallyPrecedes($1.relativePath.utf8) }
     return result
   }

@@ -6,6 +6,8 @@ extension ModelSource {
   static func openHDF5(_ path: String, options: OpeningOptions) throws(EmbedFuseError) -> ModelSource {
     let reader = try HDF5Reader(path, options: options)
     let checkpoint = try reader.checkpoint()
+    try checkNames(
+      of: checkpoint.tensors.map { Tensor(module: "", stored: $0) }, aliases: checkpoint.aliases, path: path)
     var companions: [CompanionFile] = []
     var ownFiles: [CompanionFile] = []
     var modules: [SentenceModule] = []
@@ -24,8 +26,10 @@ extension ModelSource {
     let folders = modules.dropFirst().map(\.path).filter { !$0.isEmpty }
     var tensors: [Tensor] = []
     for stored in checkpoint.tensors {
-      let folder = folders.first { stored.info.name.hasPrefix($0 + "/") } ?? ""
-      let name = folder.isEmpty ? stored.info.name : String(stored.info.name.dropFirst(folder.count + 1))
+      let folder = folders.first { stored.info.name.utf8.starts(with: ($0 + "/").utf8) } ?? ""
+      let name =
+        folder.isEmpty
+        ? stored.info.name : String(Substring(stored.info.name.utf8.dropFirst(folder.utf8.count + 1)))
       guard
         let info = TensorInfo(name: name, elementType: stored.info.elementType, shape: stored.info.shape)
       else { continue }

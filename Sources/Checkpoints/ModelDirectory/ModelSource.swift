@@ -87,7 +87,9 @@ public struct ModelSource: Sendable {
 
   /// The bytes of a companion file or of one of our own, or nil if there is no such file.
   public func fileBytes(_ relativePath: String) throws(EmbedFuseError) -> [UInt8]? {
-    for file in companions + ownFiles where file.relativePath == relativePath { return try file.bytes() }
+    for file in companions + ownFiles where file.relativePath.hasSameBytes(as: relativePath) {
+      return try file.bytes()
+    }
     return nil
   }
 
@@ -99,7 +101,7 @@ public struct ModelSource: Sendable {
 
   /// A companion file's bytes, or nil if there is no such file.
   public func companion(_ relativePath: String) throws(EmbedFuseError) -> [UInt8]? {
-    for file in companions where file.relativePath == relativePath { return try file.bytes() }
+    for file in companions where file.relativePath.hasSameBytes(as: relativePath) { return try file.bytes() }
     return nil
   }
 
@@ -141,7 +143,7 @@ extension ModelSource {
     case .directory:
       if Adapter.isAdapter(at: path) {
         guard options.describing else { throw Adapter.isNoModel(path) }
-        return try Adapter(at: path, options: options).description
+        return try Adapter(at: path, options: options).described()
       }
       return try openDirectory(path, options: options).countingCaches()
     case .file: return try openFile(path, options: options).countingCaches()
@@ -189,9 +191,10 @@ extension ModelSource {
       do { return try openHDF5(path, options: options) } catch { throw error.recognizing(path) }
     }
     let checkpoint = try Checkpoint.open(at: path, options: options)
+    let tensors = checkpoint.tensors.map { Tensor(module: "", stored: $0) }
+    try checkNames(of: tensors, aliases: checkpoint.aliases, path: path)
     return ModelSource(
-      path: path, format: checkpoint.format,
-      tensors: checkpoint.tensors.map { Tensor(module: "", stored: $0) },
+      path: path, format: checkpoint.format, tensors: tensors,
       aliases: checkpoint.aliases, modules: [], transformerFolder: "", companions: [],
       ownFiles: [], weightFiles: checkpoint.files, notes: checkpoint.notes, metadata: checkpoint.metadata,
       naming: checkpoint.naming)
@@ -228,7 +231,7 @@ extension ModelSource {
         options.stateDictKey = nil
       }
     }
-    try checkNames(of: tensors, path: path)
+    try checkNames(of: tensors, aliases: aliases, path: path)
     let companions = try CompanionFiles.list(in: path)
     return ModelSource(
       path: path, format: format, tensors: tensors, aliases: aliases, modules: modules,
@@ -240,9 +243,12 @@ extension ModelSource {
 }
 
 extension ModelSource {
-  /// Checks that no two tensors of a model have one name: one of the transformer may be called as if it stood in the
-  /// folder of another module.
-  private static func checkNames(of tensors: [Tensor], path: String) throws(EmbedFuseError) {
+  /// Checks that no two tensors of a model have one name, or names that differ only in their composition: one of the
+  /// transformer may be called as if it stood in the folder of another module.
+  static func checkNames(
+    of tensors: [Tensor], aliases: [String: String], path: String
+  ) throws(EmbedFuseError) {
+    try EmbedFuseError.checkComposition(of: tensors.map(\.name) + aliases.keys, path: path)
     guard tensors.contains(where: { !$0.module.isEmpty }) else { return }
     var names: Set<String> = []
     for tensor in tensors where !names.insert(tensor.name).inserted {

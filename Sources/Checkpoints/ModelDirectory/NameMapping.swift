@@ -32,8 +32,11 @@ package struct NameMapping: Sendable {
   /// would become one without it: these are compared as they are.
   ///
   /// - Throws: `EmbedFuseError` (bad data) if two ways of taking prefixes off agree equally well but match
-  ///   different tensors, or if two tensors of one side have the same name.
+  ///   different tensors, if two tensors of one side have the same name, or if names of the two sides differ only in how
+  ///   their characters are composed.
   package init(base: [String], input: [String], path: String) throws(EmbedFuseError) {
+    try EmbedFuseError.checkComposition(
+      of: base + input, path: path, remedy: "give the tensor the same name in both models, byte for byte")
     try Self.checkNames(base, of: "the base's", path: path)
     if base == input {
       // No other way can match more names, or all of them otherwise: prefixes only make names shorter.
@@ -130,11 +133,11 @@ package struct NameMapping: Sendable {
   /// The names by what remains of their clean forms without the prefix; nil if two of them become one.
   private static func stripped(
     _ names: [String], _ cleanNames: [String], _ prefix: String
-  ) -> [String: String]? {
-    var result: [String: String] = [:]
+  ) -> [ExactString: String]? {
+    var result: [ExactString: String] = [:]
     for (name, clean) in zip(names, cleanNames) {
       let rest = clean.hasPrefix(prefix) ? String(clean.dropFirst(prefix.count)) : clean
-      guard result.updateValue(name, forKey: rest) == nil else { return nil }
+      guard result.updateValue(name, forKey: ExactString(rest)) == nil else { return nil }
     }
     return result
   }

@@ -2,8 +2,9 @@ import TensorCore
 
 /// The tokens of a model by their content, however the tokenizer's files write them.
 struct Vocabulary {
-  /// The number of each token.
-  var numbers: [String: Int] = [:]
+  /// The number of each token. Tokens are told apart by their bytes: vocabularies of many languages hold é as one
+  /// character, and as e with an accent.
+  var numbers: [ExactString: Int] = [:]
   /// The merges of a byte-pair encoding, in order, the parts separated by a space.
   var merges: [String] = []
 
@@ -13,17 +14,17 @@ struct Vocabulary {
     if let json = try files.json(FilePath.join(folder, "tokenizer.json")), let model = json["model"] {
       switch model["vocab"] {
       case .object(let vocabulary):
-        for member in vocabulary.members { numbers[member.key] = member.value.intValue }
+        for member in vocabulary.members { numbers[ExactString(member.key)] = member.value.intValue }
       case .array(let pieces):
         // Unigram: pairs of a piece and its score; the place is the number.
         for (number, piece) in pieces.enumerated() {
-          numbers[piece.arrayValue?.first?.stringValue ?? ""] = number
+          numbers[ExactString(piece.arrayValue?.first?.stringValue ?? "")] = number
         }
       default: return nil
       }
       for token in json["added_tokens"]?.arrayValue ?? [] {
         if let content = token["content"]?.stringValue, let number = token["id"]?.intValue {
-          numbers[content] = number
+          numbers[ExactString(content)] = number
         }
       }
       merges = (model["merges"]?.arrayValue ?? []).map { merge in
@@ -32,7 +33,7 @@ struct Vocabulary {
     } else if let text = try files.bytes(FilePath.join(folder, "vocab.txt")) {
       for (number, line) in text.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
         let token = line.last == 0x0D ? line.dropLast() : line
-        if !token.isEmpty { numbers[String(decoding: token, as: UTF8.self)] = number }
+        if !token.isEmpty { numbers[ExactString(String(decoding: token, as: UTF8.self))] = number }
       }
     } else {
       return nil
@@ -48,7 +49,10 @@ extension ModelSource {
     }
     // Of several texts for one number the least, so that it doesn't depend on their order.
     return vocabulary.numbers.reduce(into: [:]) { texts, token in
-      texts[token.value] = min(texts[token.value] ?? token.key, token.key)
+      let text = token.key.text
+      texts[token.value] = [texts[token.value] ?? text, text].min {
+        $0.utf8.lexicographicallyPrecedes($1.utf8)
+      }
     }
   }
 }
@@ -60,14 +64,16 @@ extension Comparison {
     let different = Set(ours.numbers.keys).union(theirs.numbers.keys).filter {
       ours.numbers[$0] != theirs.numbers[$0]
     }
-    if let example = different.min() {
+    if let example = different.min(by: { $0.text.utf8.lexicographicallyPrecedes($1.text.utf8) }) {
       func number(in vocabulary: Vocabulary) -> String {
         "\(vocabulary.numbers[example].map { String($0) } ?? "none") of \(vocabulary.numbers.count)"
       }
       report(
-        "the vocabulary (\(different.count.counted("token")) \(different.count == 1 ? "differs" : "differ")): the number of '\(example)'",
+        "the vocabulary (\(different.count.counted("token")) \(different.count == 1 ? "differs" : "differ")): the number of '\(example.text)'",
         number(in: ours), number(in: theirs))
-    } else if !ours.merges.isEmpty, !theirs.merges.isEmpty, ours.merges != theirs.merges {
+    } else if !ours.merges.isEmpty, !theirs.merges.isEmpty,
+      ours.merges.map(ExactString.init) != theirs.merges.map(ExactString.init)
+    {
       report(
         "the list of merges", "\(ours.merges.count) merges", "\(theirs.merges.count), or others")
     }

@@ -35,19 +35,14 @@ extension Checkpoint {
   ) throws(EmbedFuseError) -> Checkpoint {
     let file = try InputFile(path)
     let archive = try ZipArchive(file)
+    try EmbedFuseError.checkComposition(of: archive.entries.lazy.map(\.name), path: path)
     var tensors: [(offset: Int, tensor: StoredTensor)] = []
     var metadata: [String: String] = [:]
     var ignored: [String] = []
     var failures: [EmbedFuseError] = []
-    var names: Set<String> = []
     for entry in archive.entries {
       if entry.name.hasSuffix(".npy") {
         do throws(EmbedFuseError) {
-          guard names.insert(entry.name).inserted else {
-            throw EmbedFuseError(
-              .badData, "has another name that Unicode takes for the same", path: path,
-              tensor: String(entry.name.dropLast(".npy".count)))
-          }
           tensors.append((entry.dataOffset, try tensor(entry, of: archive, options: options)))
         } catch {
           failures.append(error)

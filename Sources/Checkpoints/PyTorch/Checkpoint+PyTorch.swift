@@ -28,6 +28,7 @@ extension Checkpoint {
     } catch {
       throw error.located(path: path, start: file.pickleOffset)
     }
+    try EmbedFuseError.checkComposition(of: dictionary.entries.lazy.map(\.name), path: path)
     let contents = try TorchContents(of: file, dictionary, describing: options.describing)
     return Checkpoint(
       path: path, format: .pytorch, tensors: contents.tensors, aliases: contents.aliases,

@@ -28,7 +28,7 @@ struct StateDict {
     self.keys = keys
     var entries: [(name: String, value: Pickle.Value)] = []
     var others: [String] = []
-    var names: Set<String> = []
+    var names: Set<ExactString> = []
     // Containers begun: what is left of each, last first, with the prefix of its names.
     var open = [(node: container, prefix: "", rest: Array(try pickle.members(container).reversed()))]
     var visits = 0
@@ -50,7 +50,7 @@ struct StateDict {
       }
       let name = open[level].prefix + key
       if isTensor {
-        guard names.insert(name).inserted else {
+        guard names.insert(ExactString(name)).inserted else {
           throw PickleError(problem: "it has two tensors named \(name.printable)")
         }
         entries.append((name, member.value))

@@ -14,13 +14,13 @@ extension SafetensorsHeader {
   ) throws(EmbedFuseError) -> (tensors: [PlacedTensor], metadata: [String: String]) {
     var tensors: [PlacedTensor] = []
     var metadata: [String: String] = [:]
-    var names: Set<String> = []
+    var names: Set<ExactString> = []
     var scanner = JSONScanner(path: path, fileOffset: 8)
     do throws(EmbedFuseError) {
       try scanner.beginObject(text)
       while let name = try scanner.nextKey(text) {
         let offset = scanner.keyOffset
-        guard names.insert(name).inserted else { throw scanner.duplicateKey(name, at: offset) }
+        guard names.insert(ExactString(name)).inserted else { throw scanner.duplicateKey(name, at: offset) }
         if name == "__metadata__" {
           let value = try JSON.value(&scanner, text, .lastWins)
           metadata = try Self.metadata(value, path: path, offset: 8 + offset)
@@ -35,6 +35,7 @@ extension SafetensorsHeader {
       error.remedy = error.remedy ?? notSafetensors
       throw error
     }
+    try EmbedFuseError.checkComposition(of: tensors.map(\.info.name), path: path)
     return (tensors, metadata)
   }
 
@@ -46,6 +47,7 @@ extension SafetensorsHeader {
     guard let members = value.objectValue?.members else {
       throw EmbedFuseError(.badData, "__metadata__ is no object of strings", path: path, offset: offset)
     }
+    try EmbedFuseError.checkComposition(of: members.map(\.key), path: path)
     var result: [String: String] = [:]
     for member in members {
       guard let text = member.value.stringValue else {

@@ -3,8 +3,8 @@ import TensorCore
 /// The header of a safetensors file: an 8-byte little-endian length N, N bytes of JSON, then the data.
 ///
 /// Validated as the reference implementation (safetensors 0.8) does, and more strictly in two points: a tensor
-/// name that stands twice, and a tensor described by an array instead of an object, are rejected. Names that
-/// Unicode calls equivalent count as one, so that a dictionary can hold every name of an opened file.
+/// name that stands twice, and a tensor described by an array instead of an object, are rejected. So are names that
+/// differ only in how their characters are composed.
 struct SafetensorsHeader {
   /// The longest header that the format allows.
   static let lengthLimit = 100_000_000

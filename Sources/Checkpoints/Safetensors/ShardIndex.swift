@@ -31,6 +31,8 @@ struct ShardIndex {
         .badData, "has no weight_map from tensors to files", path: path,
         remedy: "download or copy the index again")
     }
+    try EmbedFuseError.checkComposition(of: map.members.map(\.key), path: path)
+    try EmbedFuseError.checkComposition(of: map.members.compactMap(\.value.stringValue), path: path)
     var weightMap: [String: String] = [:]
     for member in map.members {
       guard let name = member.value.stringValue, FilePath.isPlainName(name) else {
@@ -39,11 +41,7 @@ struct ShardIndex {
           "weight_map puts it into \(member.value.excerpt), which is no plain file name",
           path: path, tensor: member.key, remedy: "shards must stand beside their index")
       }
-      guard weightMap.updateValue(name, forKey: member.key) == nil else {
-        throw EmbedFuseError(
-          .badData, "weight_map has another name that Unicode takes for the same", path: path,
-          tensor: member.key)
-      }
+      weightMap[member.key] = name
     }
     self.weightMap = weightMap
     shards = Set(weightMap.values).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
@@ -110,6 +108,7 @@ struct ShardIndex {
   /// - Throws: `EmbedFuseError`: bad data, listing every tensor that is missing, misplaced, there twice or not
   ///   in the index.
   func check(against names: [[String]]) throws(EmbedFuseError) {
+    try EmbedFuseError.checkComposition(of: Array(weightMap.keys) + names.joined(), path: path)
     var found: [String: String] = [:]
     var problems: [String] = []
     for (shard, names) in zip(shards, names) {
