@@ -151,7 +151,9 @@ def samples(folder):
 def bombs(folder):
     """Small files that stand for far more values than a reader should make of them."""
     with h5py.File(f"{folder}/bomb_unwritten.h5", "w", libver=("v110", "v110")) as file:
-        file.create_dataset("weight", (1 << 40, 1 << 20), "<f4", chunks=(1024, 1024), fillvalue=1)
+        file.create_dataset("weight", (1 << 30, 1 << 20), "<f4", chunks=(1024, 1024), fillvalue=1)
+    with h5py.File(f"{folder}/empty_huge.h5", "w", libver=("v110", "v110")) as file:
+        file.create_dataset("w", (0, (1 << 63) - 1), "<f4")
     with h5py.File(f"{folder}/bomb_deflate.h5", "w", libver="earliest") as file:
         dataset = file.create_dataset("weight", (64,), "<f4", chunks=(64,), compression="gzip")
         dataset.id.write_direct_chunk((0,), zlib.compress(bytes(8_000_000), 9))

@@ -24,10 +24,12 @@ struct ComparedTensor {
       let own = row.sources[0]!
       let models = row.sources.indices.dropFirst().filter { row.sources[$0] != nil }.map { $0 - 1 }
       guard own.info.elementType.isFusable, !models.isEmpty else { continue }
+      // A table of fewer rows lists all that it has.
+      let rowCount = min(listedRows, own.info.shape.elementCount)
       let context = TensorContext(
         index: result.count, name: row.name, shape: own.info.shape,
         layer: LayerName.of(row.comparableName, module: row.module), priors: models.map { _ in 1 },
-        parameters: listedRows > 0 && isTable(row) ? ["listed_rows": [Double(listedRows)]] : [:])
+        parameters: listedRows > 0 && isTable(row) ? ["listed_rows": [Double(rowCount)]] : [:])
       let sources = [0] + models.map { $0 + 1 }
       result.append(
         ComparedTensor(

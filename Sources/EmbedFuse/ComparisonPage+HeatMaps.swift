@@ -13,7 +13,7 @@ extension ComparisonPage {
     let several = comparison.models.count > 1
     return """
       <section>
-      <h2>Layers</h2>
+      <h2>\(shownLayers.count < comparison.layers.count ? "The first \(shownLayers.count) layers" : "Layers")</h2>
       <div class="maps">
       \(magnitudes)\(several ? weights : "")\(several ? cosines : "")</div>
       </section>
@@ -21,7 +21,7 @@ extension ComparisonPage {
       """
   }
 
-  private var rows: [ModelComparison.Part] { comparison.layers }
+  private var rows: [ModelComparison.Part] { Array(shownLayers) }
 
   private var magnitudes: String {
     // A layer that moved far more than all others would leave them without colour.
@@ -113,7 +113,7 @@ extension ComparisonPage {
       text +=
         "<tr\(isTotal ? " class=\"total\"" : "")><th scope=\"row\" title=\"\(name)\"><span>\(name)</span></th>"
       for cell in cells(part) {
-        let level = min(1, max(-1, cell.level))
+        let level = Self.clamped(cell.level)
         let kinds =
           level.magnitude > 0.6 ? (level.magnitude > 0.72 ? " class=\"firm strong\"" : " class=\"firm\"") : ""
         let side = level < 0 ? "--l:0;--n:\(Self.level(-level))" : "--l:\(Self.level(level))"
@@ -129,6 +129,9 @@ extension ComparisonPage {
       """
   }
 
-  /// A level as CSS reads it.
-  private static func level(_ value: Double) -> String { FigureText.hundredths(value) }
+  /// A level as CSS reads it, from -1 to 1.
+  static func level(_ value: Double) -> String { FigureText.hundredths(clamped(value)) }
+
+  /// Figures that left binary64 may have no ratio.
+  private static func clamped(_ level: Double) -> Double { level.isNaN ? 0 : min(1, max(-1, level)) }
 }

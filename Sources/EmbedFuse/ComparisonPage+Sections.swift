@@ -21,7 +21,7 @@ extension ComparisonPage {
       let share = greatest > 0 ? movement.relativeNorm / greatest : 0
       text += "<tr><th scope=\"row\">\(label)</th>"
       text += number(movement.relativeNorm)
-      text += "<td class=\"bar\"><i style=\"--l:\(FigureText.hundredths(share))\"></i></td>"
+      text += "<td class=\"bar\"><i style=\"--l:\(Self.level(share))\"></i></td>"
       text += number(movement.rms) + number(movement.greatest)
       text += number(movement.sparsity, FigureText.percent(movement.sparsity))
       text += number(movement.weight, FigureText.percent(movement.weight)) + "</tr>\n"
@@ -56,7 +56,7 @@ extension ComparisonPage {
         let share = greatest > 0 ? (norm ?? 0) / greatest : 0
         text +=
           norm.map {
-            "<td class=\"n filled\" data-v=\"\($0)\" style=\"--l:\(FigureText.hundredths(share))\">\(FigureText.significant($0))</td>"
+            "<td class=\"n filled\" data-v=\"\($0)\" style=\"--l:\(Self.level(share))\">\(FigureText.significant($0))</td>"
           } ?? "<td class=\"n\">–</td>"
       }
       text += "</tr>\n"
@@ -67,11 +67,13 @@ extension ComparisonPage {
   /// The tensors of each layer.
   var details: String {
     let pairs = comparison.pairs
+    let tensorsByLayer = Dictionary(grouping: comparison.tensors) { $0.layer ?? "" }
     var text = "<section>\n<h2>Tensors by layer</h2>\n"
-    for layer in comparison.layers {
-      let tensors = comparison.tensors.filter { $0.layer == layer.name }
+    for layer in shownLayers {
+      let all = tensorsByLayer[layer.name, default: []]
+      let tensors = all.prefix(Self.partLimit)
       text += """
-        <details><summary><span class="name">\(Self.escaped(layer.name))</span> <span>\(tensors.count) \(tensors.count == 1 ? "tensor" : "tensors"), \(FigureText.count(layer.elements)) elements</span></summary>
+        <details><summary><span class="name">\(Self.escaped(layer.name))</span> <span>\(all.count) \(all.count == 1 ? "tensor" : "tensors"), \(FigureText.count(layer.elements)) elements</span></summary>
         <div class="scroll"><table class="plain sortable">
         <thead><tr><th scope="col">tensor</th><th scope="col">shape</th>\(columnHeads("‖δ‖/‖θ₀‖"))\(columnHeads("greatest"))\(columnHeads("unmoved"))\(pairs.isEmpty ? "" : "<th scope=\"col\" class=\"n\">least cosine</th><th scope=\"col\" class=\"n\">conflicts</th>")</tr></thead>
         <tbody>
@@ -91,9 +93,15 @@ extension ComparisonPage {
         }
         text += "</tr>\n"
       }
-      text += "</tbody></table></div></details>\n"
+      text += "</tbody></table></div>\(more(all.count - tensors.count, "tensor"))</details>\n"
     }
-    return text + "</section>\n"
+    return text + more(comparison.layers.count - shownLayers.count, "layer") + "</section>\n"
+  }
+
+  /// What the page leaves out.
+  private func more(_ count: Int, _ noun: String) -> String {
+    count > 0
+      ? "<p class=\"legend\">and \(count.counted("more \(noun)")): embedfuse diff --json lists all</p>\n" : ""
   }
 
   /// The name without its layer, which stands above.

@@ -8,6 +8,11 @@ public struct ComparisonPage: Sendable {
   /// What stands above columns: the labels if they are short, else letters, which the table of models explains.
   let heads: [String]
 
+  /// The most layers that are shown, and tensors of one layer: browsers grow slow with more.
+  static let partLimit = 1000
+  /// The layers that are shown, of ordinary models all.
+  var shownLayers: ArraySlice<ModelComparison.Part> { comparison.layers.prefix(Self.partLimit) }
+
   /// The page of a comparison.
   public init(_ comparison: ModelComparison) {
     self.comparison = comparison

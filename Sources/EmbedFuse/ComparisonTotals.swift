@@ -62,10 +62,11 @@ struct ComparisonTotals {
       sparsity: zeros[k] / count, weight: shares[k] / Double(elements))
   }
 
-  /// Models that share no tensor have no angle either.
+  /// Models that share no tensor have no angle either, nor do deltas whose squares leave binary64.
   private func cosine(_ j: Int, _ k: Int) -> Double? {
     let norms = products[j * modelCount + j].squareRoot() * products[k * modelCount + k].squareRoot()
-    guard norms > 0 else { return nil }
-    return min(1, max(-1, products[j * modelCount + k] / norms))
+    let product = products[j * modelCount + k]
+    guard norms > 0, norms.isFinite, product.isFinite else { return nil }
+    return min(1, max(-1, product / norms))
   }
 }

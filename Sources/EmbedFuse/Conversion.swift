@@ -80,7 +80,7 @@ public struct Conversion: Sendable {
         FusionEngine.Variant(tensors: tensors, method: try Soup(MethodOptions()), nonFinite: .allow)
       ], pool: WorkerPool(width: workers), progress: progress, memory: options.memory - options.reservedMemory
     )
-    _ = try await engine.fuse(into: [output.writer])
+    let findings = try await engine.fuse(into: [output.writer])[0]
     try output.finish(files: files, manifest: manifest)
     try log.checkUnchanged()
     try Task.checkCancellation()
@@ -88,7 +88,7 @@ public struct Conversion: Sendable {
     return ConversionResult(
       path: path, kind: kind, tensorCount: tensors.count, castTensors: casts, fileCount: files.count,
       bytesRead: progress.completedBytes, bytesWritten: tensors.reduce(0) { $0 + $1.info.byteCount },
-      notes: notes)
+      notes: notes, rounding: RoundingReport(tensors, findings: findings))
   }
 
   /// Each tensor, copied, or rounded to the other type as the mean of itself alone.
@@ -98,7 +98,7 @@ public struct Conversion: Sendable {
       let stored = tensor.stored.info
       let type = stored.elementType.isFusable ? elementType ?? stored.elementType : stored.elementType
       guard let info = TensorInfo(name: tensor.name, elementType: type, shape: stored.shape) else {
-        throw EmbedFuseError(.badData, "its size as \(type) overflows", tensor: tensor.name)
+        throw EmbedFuseError(.badData, "its size as \(type) does not end at a byte", tensor: tensor.name)
       }
       let context = TensorContext(
         index: result.count, name: info.name, shape: info.shape, layer: "", priors: [1],
@@ -206,6 +206,8 @@ public struct ConversionResult: Sendable {
   public let bytesWritten: Int
   /// What should be told: what was chosen, and what the output can't hold.
   public let notes: [String]
+  /// What rounding did to the tensors whose element type was changed.
+  public let rounding: RoundingReport
 
   /// The result for programs.
   public var json: JSON {
@@ -213,6 +215,7 @@ public struct ConversionResult: Sendable {
       "output": .string(path), "kind": .string(kind.rawValue), "tensors": .number(tensorCount),
       "cast_tensors": .number(castTensors), "files": .number(fileCount), "bytes_read": .number(bytesRead),
       "bytes_written": .number(bytesWritten), "notes": .array(notes.map { .string($0) }),
+      "warnings": .array(rounding.warnings.map { .string($0) }), "rounding": rounding.total.json,
     ]
   }
 }

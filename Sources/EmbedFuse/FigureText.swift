@@ -1,4 +1,4 @@
-/// Numbers as people read them.
+/// Numbers as people read them; every `Double` has a text, also infinities (`inf`) and NaN (`nan`).
 public enum FigureText {
   /// A number with so many significant digits: `0.0123`, `1.23e-05`, `-451`.
   public static func significant(_ value: Double, digits: Int = 3) -> String {
@@ -24,8 +24,12 @@ public enum FigureText {
     }
   }
 
-  /// A number with two digits behind the point.
+  /// From here on digits behind the point mean nothing in binary64.
+  private static let plainLimit = 1e15
+
+  /// A number with two digits behind the point; one of 10^15 or more as `significant` gives it.
   public static func hundredths(_ value: Double) -> String {
+    guard value.magnitude < plainLimit else { return significant(value) }
     let whole = Int((value.magnitude * 100).rounded())
     let sign = value < 0 && whole > 0 ? "-" : ""
     return "\(sign)\(whole / 100).\(whole % 100 < 10 ? "0" : "")\(whole % 100)"
@@ -33,8 +37,9 @@ public enum FigureText {
 
   /// A share in percent with one digit behind the point.
   public static func percent(_ share: Double) -> String {
-    let tenths = Int((share * 1000).rounded())
-    return "\(tenths / 10).\(tenths % 10) %"
+    guard share.magnitude < plainLimit / 100 else { return significant(share * 100) + " %" }
+    let tenths = Int((share.magnitude * 1000).rounded())
+    return "\(share < 0 && tenths > 0 ? "-" : "")\(tenths / 10).\(tenths % 10) %"
   }
 
   /// A count with thin spaces between thousands: `22 713 216`.

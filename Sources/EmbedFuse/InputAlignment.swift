@@ -17,7 +17,7 @@ struct InputAlignment {
     /// The tensor as the output has it.
     func info(as type: ElementType) throws(EmbedFuseError) -> TensorInfo {
       guard let info = TensorInfo(name: name, elementType: type, shape: sources[0]!.info.shape) else {
-        throw EmbedFuseError(.badData, "its size as \(type) overflows", tensor: name)
+        throw EmbedFuseError(.badData, "its size as \(type) does not end at a byte", tensor: name)
       }
       return info
     }

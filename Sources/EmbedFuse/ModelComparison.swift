@@ -38,7 +38,7 @@ public struct ModelComparison: Sendable, Hashable, Codable {
     /// What each model did; nil for a model that has none of it.
     public let models: [Movement?]
     /// The cosines of the angles between deltas, pair by pair: (0,1), (0,2), …, (1,2), …; nil where one of the two is
-    /// zero.
+    /// zero, or their squares leave binary64.
     public let cosines: [Double?]
     /// The number of elements that at least two models moved.
     public let contested: Int

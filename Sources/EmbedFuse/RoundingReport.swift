@@ -130,12 +130,25 @@ extension RoundingReport {
 
   /// A share as people read it, with two digits behind the point.
   private static func percent(_ share: Double) -> String {
-    let hundredths = Int((share * 10_000).rounded())
-    return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100) %"
+    FigureText.hundredths(share * 100) + " %"
   }
 }
 
 extension RoundingReport {
+  /// A report on a conversion, by the tensors that it writes and what was found out about them.
+  init(_ written: [PlannedTensor], findings: [FusionEngine.Finding]) {
+    tensors = zip(written, findings).compactMap { planned, finding in
+      guard planned.context != nil, planned.info.elementType != .f64, let found = finding.rounding else {
+        return nil
+      }
+      return Tensor(
+        name: planned.info.name, elementType: planned.info.elementType,
+        counts: Counts(
+          moved: nil, vanished: nil, overflowed: found.overflowed, underflowed: found.underflowed,
+          nonFinite: 0))
+    }
+  }
+
   /// A report on a fusion, by its planned tensors and what was found out about them; before anything is known, the
   /// greatest counts that there could be.
   init(_ plan: FusionPlan, findings: [FusionEngine.Finding]?) {

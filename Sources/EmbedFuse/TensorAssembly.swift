@@ -200,7 +200,7 @@ struct TensorAssembly {
     _ name: String, _ stored: StoredTensor, as type: ElementType
   ) throws(EmbedFuseError) -> TensorInfo {
     guard let info = TensorInfo(name: name, elementType: type, shape: stored.info.shape) else {
-      throw EmbedFuseError(.badData, "its size as \(type) overflows", tensor: name)
+      throw EmbedFuseError(.badData, "its size as \(type) does not end at a byte", tensor: name)
     }
     return info
   }

@@ -79,7 +79,7 @@ struct WeightsReport: Sendable {
     let remedy =
       method.balance == .none ? "; --balance model counts where a model moved, not how far in all" : ""
     return [
-      "\(plan.recipe.models[dominant].printable) takes \(Int((shares[dominant] * 100).rounded())) % of the weight\(remedy)"
+      "\(plan.recipe.models[dominant].printable) takes \(Int(limiting: (shares[dominant] * 100).rounded())) % of the weight\(remedy)"
     ]
   }
 }

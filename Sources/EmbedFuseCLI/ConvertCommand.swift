@@ -61,11 +61,13 @@ struct ConvertCommand: AsyncParsableCommand {
       try Console.report(result.json.prettyText, on: [output])
     } else if !writing.quiet {
       for note in result.notes { Console.error("note: \(note)") }
+      for warning in result.rounding.warnings { Console.error("warning: \(warning)") }
       Console.error(
         "\(output.printable): \(result.tensorCount.counted("tensor")), \(result.castTensors) of them cast, "
           + "\(result.fileCount.counted("file")), \(Readable.bytes(result.bytesRead)) read, "
           + "\(Readable.bytes(result.bytesWritten)) of tensors written in \(Readable.decimal(seconds, places: 2)) s"
       )
+      if let rounding = result.rounding.summary { Console.error("  \(rounding)") }
     }
   }
 }

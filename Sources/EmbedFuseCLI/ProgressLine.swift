@@ -39,8 +39,8 @@ enum ProgressLine {
     let share = min(1, Double(done) / Double(total))
     let filled = Int(share * 24)
     let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 24 - filled)
-    let left = Int((seconds / share - seconds).rounded(.up))
+    let left = Int(limiting: (seconds / share - seconds).rounded(.up))
     return
-      "[\(bar)] \(Int(share * 100)) %  \(Readable.bytes(done)) of \(Readable.bytes(total))  \(Readable.bytes(Int(Double(done) / seconds)))/s  \(left) s left"
+      "[\(bar)] \(Int(share * 100)) %  \(Readable.bytes(done)) of \(Readable.bytes(total))  \(Readable.bytes(Int(limiting: Double(done) / seconds)))/s  \(left) s left"
   }
 }

@@ -1,22 +1,27 @@
 /// The extents of a tensor, outermost first (row-major); empty for a scalar.
 public struct Shape: Sendable, Hashable {
-  /// The extent along each axis, as unsigned as the formats store them: `[0, 2^64-1]` is a legal empty shape.
+  /// The most elements that a tensor may have, zeros among its extents not counted: 2^56.
+  ///
+  /// No file is as large, and whatever is computed from extents (bits, bytes, rows to a block) stays far within `Int`.
+  public static let elementLimit = 1 << 56
+
+  /// The extent along each axis.
   public let dimensions: [UInt]
 
   /// The product of the extents: 1 for a scalar, 0 if any extent is 0.
   public let elementCount: Int
 
-  /// A shape of these extents, or nil where their product, taken from left to right, leaves `Int`.
+  /// A shape of these extents, or nil where the product of those that aren't 0 exceeds `elementLimit`: `[0, 2^63]` is
+  /// no shape, though it has no elements.
   public init?(_ dimensions: [UInt]) {
-    var count: UInt = 1
-    for extent in dimensions {
-      let (product, overflow) = count.multipliedReportingOverflow(by: extent)
-      guard !overflow else { return nil }
-      count = product
+    var product: UInt = 1
+    for extent in dimensions where extent > 0 {
+      let (next, overflow) = product.multipliedReportingOverflow(by: extent)
+      guard !overflow, next <= UInt(Self.elementLimit) else { return nil }
+      product = next
     }
-    guard let elementCount = Int(exactly: count) else { return nil }
     self.dimensions = dimensions
-    self.elementCount = elementCount
+    elementCount = dimensions.contains(0) ? 0 : Int(product)
   }
 
   /// The number of axes.
@@ -24,19 +29,21 @@ public struct Shape: Sendable, Hashable {
 
   /// Elements of one row: the extent of the last axis. A scalar is one row of one element, a 1-D tensor one
   /// row.
-  public var rowLength: Int { Int(clamping: dimensions.last ?? 1) }
+  public var rowLength: Int { Int(dimensions.last ?? 1) }
 
-  /// Bits of all elements of `type`, or nil where that overflows.
-  public func bitCount(of type: ElementType) -> Int? {
-    let (bits, overflow) = elementCount.multipliedReportingOverflow(by: type.bitWidth)
-    return overflow ? nil : bits
-  }
+  /// Bits of all elements of `type`.
+  public func bitCount(of type: ElementType) -> Int { elementCount * type.bitWidth }
 
-  /// Bytes of all elements of `type`, or nil where that overflows or doesn't end at a byte.
+  /// Bytes of all elements of `type`, or nil where they don't end at a byte.
   public func byteCount(of type: ElementType) -> Int? {
-    guard let bits = bitCount(of: type), bits % 8 == 0 else { return nil }
-    return bits / 8
+    let bits = bitCount(of: type)
+    return bits % 8 == 0 ? bits / 8 : nil
   }
+}
+
+extension Shape {
+  /// What a message says of extents that are no shape.
+  package static let excess = "whose product, zeros aside, is more than 2^56 elements"
 }
 
 extension Shape: CustomStringConvertible {

@@ -9,7 +9,7 @@ public struct TensorInfo: Sendable, Hashable {
   /// Bytes of all its elements, little-endian and without gaps.
   public let byteCount: Int
 
-  /// Describes a tensor, or nil where its size overflows or does not end at a byte.
+  /// Describes a tensor, or nil where its size does not end at a byte.
   public init?(name: String, elementType: ElementType, shape: Shape) {
     guard let byteCount = shape.byteCount(of: elementType) else { return nil }
     self.name = name

@@ -248,17 +248,11 @@ import Testing
     #expect(try refusal(builder).contains("has 5 dimensions, but GGUF allows at most 4"))
   }
 
-  @Test(arguments: [[1 << 32, 1 << 32], [UInt64.max, 1], [UInt64.max, 2, 0]])
+  @Test(arguments: [[1 << 32, 1 << 32], [UInt64.max, 1], [UInt64.max, 2, 0], [1 << 62]])
   func shapesThatOverflowAreRefused(extents: [UInt64]) throws {
     var builder = GGUFBuilder.small
     builder.tensors[0].extents = extents.reversed()
-    #expect(try refusal(builder).contains("overflows"))
-  }
-
-  @Test func sizesThatOverflowAreRefused() throws {
-    var builder = GGUFBuilder.small
-    builder.tensors[0].extents = [1 << 62]
-    #expect(try refusal(builder).contains("whose size in memory overflows"))
+    #expect(try refusal(builder).contains("more than 2^56"))
   }
 
   @Test func unknownTypesAreRefused() throws {

@@ -157,6 +157,51 @@ import Testing
     _ = try refusal { _ = try Checkpoint.openGGUF(at: try write(builder.bytes, to: "many.gguf")) }
   }
 
+  /// Such a tensor has no elements, but its rows have: whatever is computed from their length must not overflow.
+  @Test(arguments: [
+    "144115188075855872", "2305843009213693952", "9223372036854775807", "9223372036854775808",
+    "18446744073709551615",
+  ])
+  func extentsBeyondEveryFileBesideAZero(text: String) throws {
+    let size = try #require(UInt64(text))
+    func refuses(_ bytes: [UInt8], _ name: String) throws {
+      let error = try refusal {
+        _ = try Checkpoint.open(at: try write(bytes, to: name), options: OpeningOptions())
+      }
+      #expect(error.problem.contains("more than 2^56 elements"), "\(error)")
+      #expect(error.tensor == "huge", "\(error)")
+    }
+    let pairs: [(UInt64, UInt64)] = [(0, size), (size, 0)]
+    for (first, second) in pairs {
+      for type in ["F32", "F64"] {
+        let header =
+          "{\"huge\":{\"dtype\":\"\(type)\",\"shape\":[\(first),\(second)],\"data_offsets\":[0,0]}}"
+        try refuses(SafetensorsBuilder.file(header: header), "huge.safetensors")
+      }
+      for order in ["True", "False"] {
+        let text = Array("{'descr': '<f4', 'fortran_order': \(order), 'shape': (\(first), \(second))}".utf8)
+        let start: [UInt8] = [0x93] + Array("NUMPY".utf8) + [1, 0]
+        let array = start + UInt16(text.count).littleEndianBytes + text
+        try refuses(array, "huge.npy")
+        var archive = ZipBuilder()
+        archive.entries = [.init("huge.npy", array)]
+        try refuses(archive.bytes, "huge.npz")
+      }
+      var builder = GGUFBuilder()
+      builder.add(tensor: "huge", [first, second], type: 0, at: 0)
+      try refuses(builder.bytes, "huge.gguf")
+    }
+  }
+
+  @Test(arguments: ["hdf5/empty_huge.h5", "torch/bad/empty_huge.pt"])
+  func anEmptyTensorWithRowsBeyondEveryFile(name: String) throws {
+    let error = try refusal {
+      _ = try Checkpoint.open(at: Fixtures.path("samples/\(name)"), options: OpeningOptions())
+    }
+    #expect(error.problem.contains("[0, 9223372036854775807]"), "\(error)")
+    #expect(error.problem.contains("more than 2^56 elements") && error.tensor == "w", "\(error)")
+  }
+
   @Test func tensorsThatOverlap() throws {
     for second in ["[2,6]", "[0,4]", "[0,2]"] {
       let header =

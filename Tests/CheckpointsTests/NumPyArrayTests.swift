@@ -166,7 +166,7 @@ import Testing
 
   @Test(arguments: ["(4294967296, 4294967296)", "(18446744073709551615, 2)", "(4611686018427387904,)"])
   func shapesThatOverflowAreRefused(shape: String) throws {
-    #expect(try refusal("<f4", shape).contains("whose product overflows"))
+    #expect(try refusal("<f4", shape).contains("more than 2^56"))
   }
 
   @Test func tooManyDimensionsAreRefused() throws {

@@ -41,6 +41,7 @@ import Testing
     "record_traversal_key": "has no storage '../version'",
     "reduce_on_dict": "calls what is no function",
     "size_negative": "negative extent, stride or offset",
+    "empty_huge": "has the extents [0, 9223372036854775807]",
     "size_overflow": "product overflows",
     "size_too_big": "of a storage of 4",
     "stack_underflow": "empty stack",

@@ -103,7 +103,7 @@ import Testing
     // Tensors in good order, the last (an empty one) at the largest offset that an Int holds.
     var (begin, entries) = (0, [String]())
     while begin < Int.max {
-      let size = min(1 << 59, Int.max - begin)
+      let size = min(1 << 56, Int.max - begin)
       entries.append(
         #""t\#(entries.count)":{"dtype":"U8","shape":[\#(size)],"data_offsets":[\#(begin),\#(begin + size)]}"#
       )

@@ -29,6 +29,32 @@ import Testing
     #expect(text.contains("weights: base.npz, "))
   }
 
+  @Test func valuesTooLargeForTheTypeAreTold() throws {
+    let work = try Workspace()
+    let values: [Float] = [70_000, -1e30, 1e-9, 2]
+    let bytes = values.flatMap { value in
+      (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * $0)) }
+    }
+    try SafetensorsBuilder.write(
+      [("w", .f32, [4], bytes), ("v", .f32, [1], [0, 0, 0x80, 0x3F])], to: work.folder("a.safetensors"))
+    let outcome = try work.run("convert", "a.safetensors", "-o", "half.safetensors", "--dtype", "f16")
+    #expect(outcome.code == 0)
+    #expect(
+      outcome.error.contains(
+        "warning: values too large for F16 became infinite or NaN in 1 of 2 tensors (w 2); --dtype f32 holds")
+    )
+    #expect(outcome.error.contains("rounding to F16: 2 overflowed, 1 became 0"), "\(outcome.error)")
+    let json = try JSON.parse(
+      try work.run("convert", "a.safetensors", "-o", "again.h5", "--dtype", "f16", "--json").output)
+    #expect(json["rounding"] == ["overflowed": 2, "underflowed": 1])
+    #expect(json["warnings"]?.arrayValue?.count == 1)
+    // In a type that holds them all there is nothing to tell.
+    let wide = try work.run("convert", "a.safetensors", "-o", "wide.safetensors", "--dtype", "f64")
+    #expect(wide.code == 0 && !wide.error.contains("warning") && !wide.error.contains("rounding"))
+    let same = try work.run("convert", "a.safetensors", "-o", "same.safetensors", "--dtype", "f32")
+    #expect(same.code == 0 && !same.error.contains("rounding"))
+  }
+
   @Test func anExistingOutputNeedsForce() throws {
     let work = try Workspace()
     #expect(try work.run("convert", "base", "-o", "base.gguf", "-q").code == 0)

@@ -55,6 +55,27 @@ import Testing
     #expect(!diff.output.contains("\u{1B}"))
   }
 
+  @Test(arguments: [["--tensors"], ["--html", "page.html"], ["--json"]])
+  func numbersWhoseSquaresLeaveBinary64AreTold(options: [String]) throws {
+    let work = try Workspace()
+    for (file, value) in [("a", 1e200), ("b", -1e300), ("c", 1.7e308)] {
+      let bytes = [value, 1, 0, 2].flatMap { value in
+        (0..<8).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * $0)) }
+      }
+      try SafetensorsBuilder.write([("w", .f64, [2, 2], bytes)], to: work.folder("\(file).safetensors"))
+    }
+    let arguments = ["diff", "a.safetensors", "b.safetensors", "c.safetensors"] + options
+    let diff = try Command.run(arguments, in: work.folder.path)
+    #expect(diff.code == 0 && diff.output.contains("inf"), "\(diff.code) \(diff.error)")
+  }
+
+  @Test func moreRowsThanThereAreAreAllRows() throws {
+    let work = try Workspace()
+    let all = try work.run("diff", "base", "retrieval", "--rows", "40")
+    let more = try work.run("diff", "base", "retrieval", "--rows", "\(Int.max)")
+    #expect(more.code == 0 && more.output == all.output, "\(more.error)")
+  }
+
   static let wrong: [[String]] = [
     ["diff", "base"], ["diff", "base", "nowhere"], ["diff", "base", "retrieval", "--nonfinite", "allow"],
     ["diff", "base", "retrieval", "--rows", "-1"],

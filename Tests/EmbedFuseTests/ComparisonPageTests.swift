@@ -59,6 +59,40 @@ import Testing
     #expect(!html.contains("least cosine"))
   }
 
+  /// A browser that opens a page of a hundred thousand layers is of no use.
+  @Test func aPageOfVeryManyLayersShowsTheFirstThousand() async throws {
+    let folder = try TemporaryFolder()
+    for (path, value) in [("base.safetensors", 1.0), ("model.safetensors", 2)] {
+      let layers = (0..<1003).map { ("layer.\($0).weight", [1] as [UInt], [value]) }
+      let heads = (0..<1002).map { ("head.w\($0)", [1] as [UInt], [value]) }
+      try ModelComparisonTests.model(folder(path), layers + heads)
+    }
+    let comparison = try await ModelComparisonTests.compared(
+      [folder("model.safetensors")], base: folder("base.safetensors"))
+    let html = ComparisonPage(comparison).html
+    #expect(html.contains("and \(comparison.layers.count - 1000) more layers: embedfuse diff --json"))
+    #expect(html.components(separatedBy: "<details>").count - 1 == 1000)
+    #expect(
+      html.components(separatedBy: "<td style=").count
+        + html.components(separatedBy: "<td class=\"firm").count < 1100)
+    #expect(html.contains("The first 1000 layers"))
+  }
+
+  /// Squares of 1e200 leave binary64: norms are infinite then, and ratios and angles aren't known.
+  @Test func figuresBeyondBinary64HaveTexts() async throws {
+    let folder = try TemporaryFolder()
+    for (path, value) in [("base.safetensors", 1e200), ("b.safetensors", -1e300), ("c.safetensors", 1.7e308)]
+    {
+      try ModelComparisonTests.model(folder(path), [("embeddings.weight", [2, 2], [value, 1, 0, 2])])
+    }
+    let comparison = try await ModelComparisonTests.compared(
+      [folder("b.safetensors"), folder("c.safetensors")], base: folder("base.safetensors"))
+    #expect(comparison.total.cosines == [nil])
+    let html = ComparisonPage(comparison).html
+    #expect(html.contains(">inf</td>"))
+    #expect(!html.contains("--l:nan") && !html.contains("--l:inf"))
+  }
+
   @Test func aPageNeverTakesThePlaceOfAnInput() throws {
     let folder = try TemporaryFolder()
     try Data("x".utf8).write(to: URL(fileURLWithPath: folder("a.safetensors")))

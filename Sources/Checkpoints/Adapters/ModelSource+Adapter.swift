@@ -92,7 +92,7 @@ private struct AdapterMerging {
     let type: ElementType = info.elementType == .f64 ? .f64 : .f32
     guard let merged = TensorInfo(name: info.name, elementType: type, shape: info.shape) else {
       throw EmbedFuseError(
-        .badData, "its size as \(type) overflows", path: weight.path, tensor: info.name,
+        .badData, "its size as \(type) does not end at a byte", path: weight.path, tensor: info.name,
         remedy: "the file is damaged: copy or download it again")
     }
     guard info.shape.elementCount > 0 else { return weight }
@@ -153,7 +153,7 @@ extension StoredTensor {
   fileprivate func renamed(_ name: String) throws(EmbedFuseError) -> StoredTensor {
     guard let info = TensorInfo(name: name, elementType: info.elementType, shape: info.shape) else {
       throw EmbedFuseError(
-        .badData, "its size overflows", path: path, tensor: name,
+        .badData, "its size does not end at a byte", path: path, tensor: name,
         remedy: "the file is damaged: copy or download it again")
     }
     return StoredTensor(info: info, storage: storage, path: path)

@@ -39,7 +39,7 @@ extension GGUFHeader {
     }
     guard let info = TensorInfo(name: tensor.name, elementType: type.elementType, shape: tensor.shape),
       let byteCount = type.byteCount(ofElements: tensor.shape.elementCount)
-    else { throw reject("has the shape \(tensor.shape), whose size in memory overflows") }
+    else { throw reject("has the shape \(tensor.shape), whose size does not end at a byte") }
     guard tensor.offset % UInt64(alignment) == 0 else {
       throw reject("starts at data byte \(tensor.offset), which is no multiple of \(alignment)")
     }

@@ -178,7 +178,7 @@ struct GGUFHeader {
       for _ in 0..<rank { extents.append(UInt(try scanner.integer(8, "a tensor's extent", in: bytes))) }
       // The format lists the fastest axis first.
       guard let shape = Shape(extents.reversed()) else {
-        throw scanner.reject("has extents whose product overflows", at: position, tensor: name)
+        throw scanner.reject("has the extents \(extents), \(Shape.excess)", at: position, tensor: name)
       }
       let type = try scanner.word("a tensor's type", in: bytes)
       let offset = try scanner.integer(8, "a tensor's offset", in: bytes)

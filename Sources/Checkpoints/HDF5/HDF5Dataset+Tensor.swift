@@ -15,7 +15,10 @@ extension HDF5Dataset {
     let extents =
       elementType.byteWidth == nil || shape != nil && (dtype ?? delta?.elementType) != nil
       ? shape ?? dimensions : dimensions
-    guard let shape = Shape(extents.map { UInt($0) }), let stored = Shape(dimensions.map { UInt($0) }),
+    guard let shape = Shape(extents.map { UInt($0) }), let stored = Shape(dimensions.map { UInt($0) }) else {
+      throw refuse("has the extents \(extents) (stored as \(dimensions)), \(Shape.excess)")
+    }
+    guard
       let info = TensorInfo(name: trueName, elementType: elementType, shape: shape),
       stored.elementCount.multipliedReportingOverflow(by: type.byteCount) == (info.byteCount, false)
     else {

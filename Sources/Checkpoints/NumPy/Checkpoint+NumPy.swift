@@ -108,7 +108,7 @@ extension NumPyHeader {
     named name: String, values: any TensorStorage, path: String
   ) throws(EmbedFuseError) -> StoredTensor {
     guard let info = TensorInfo(name: name, elementType: elementType, shape: shape) else {
-      throw Place(path: path, name: name).reject("has extents whose product overflows")
+      throw Place(path: path, name: name).reject("has elements that don't end at a byte")
     }
     var storage = values
     if isBigEndian { storage = ByteSwappedStorage(stored: storage, type: elementType) }

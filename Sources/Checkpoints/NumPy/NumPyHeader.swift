@@ -52,8 +52,11 @@ struct NumPyHeader {
     }
     (elementType, isBigEndian) = try Self.type(description, exactType: exactType, place)
     self.isFortranOrder = isFortranOrder
-    guard let shape = Shape(extents), let size = shape.byteCount(of: elementType) else {
-      throw place.reject("has extents whose product overflows")
+    guard let shape = Shape(extents) else {
+      throw place.reject("has the extents \(extents), \(Shape.excess)")
+    }
+    guard let size = shape.byteCount(of: elementType) else {
+      throw place.reject("has \(shape.elementCount) elements of \(elementType), which don't end at a byte")
     }
     self.shape = shape
     self.byteCount = size

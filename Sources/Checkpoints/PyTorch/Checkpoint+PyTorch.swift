@@ -145,7 +145,7 @@ extension TorchFile {
   fileprivate func open(_ tensor: TorchTensor, name: String) throws(PickleError) -> StoredTensor {
     guard let shape = tensor.shape,
       let info = TensorInfo(name: name, elementType: tensor.elementType, shape: shape)
-    else { throw PickleError(problem: "has extents whose product overflows: \(tensor.extents)") }
+    else { throw PickleError(problem: "has the extents \(tensor.extents), \(Shape.excess)") }
     let source = try storages.bytes(of: tensor.storage)
     let start = place(of: tensor, in: 0)
     var storage: any TensorStorage

@@ -30,7 +30,7 @@ struct TorchTensor: Sendable, Hashable {
   /// Elements of the storage before its first.
   let offset: Int
 
-  /// The shape that it has as a tensor; nil if the product overflows.
+  /// The shape that it has as a tensor; nil if it is too large.
   var shape: Shape? {
     var dimensions = extents.map { UInt($0) }
     // Two values a byte: torch counts the bytes, all others count the values.
@@ -83,8 +83,8 @@ struct TorchTensor: Sendable, Hashable {
       }
       (count, last) = (product, sum)
     }
-    guard count.multipliedReportingOverflow(by: 16).overflow == false else {
-      throw refuse("has extents whose product overflows: \(extents)")
+    guard Shape(extents.map { UInt($0) }) != nil else {
+      throw refuse("has the extents \(extents), \(Shape.excess)")
     }
     guard count == 0 || last < available else {
       throw refuse(

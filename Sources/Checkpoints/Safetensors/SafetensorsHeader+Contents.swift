@@ -84,11 +84,12 @@ extension SafetensorsHeader {
     guard let bounds = unsignedIntegers(offsets), bounds.count == 2 else {
       throw reject("has the data_offsets \(offsets.excerpt), which are not two unsigned integers")
     }
-    guard let shape = Shape(extents), let bits = shape.bitCount(of: type) else {
-      throw reject("has the shape \(dimensions.excerpt), whose size in memory overflows")
+    guard let shape = Shape(extents) else {
+      throw reject("has the shape \(dimensions.excerpt), \(Shape.excess)")
     }
-    guard bits % 8 == 0, let info = TensorInfo(name: name, elementType: type, shape: shape) else {
-      throw reject("has \(bits) bits (\(type), shape \(shape)), which don't end at a byte")
+    guard let info = TensorInfo(name: name, elementType: type, shape: shape) else {
+      throw reject(
+        "has \(shape.bitCount(of: type)) bits (\(type), shape \(shape)), which don't end at a byte")
     }
     guard let begin = Int(exactly: bounds[0]), let end = Int(exactly: bounds[1]), begin <= end else {
       throw reject("has the data_offsets \(offsets.excerpt), which are no range")
