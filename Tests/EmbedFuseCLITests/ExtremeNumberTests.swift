@@ -42,8 +42,10 @@ import Testing
 
   @Test(arguments: numbers) func optionsOfMerge(number: String) throws {
     let work = try Workspace()
-    for option in ["--threads", "--memory", "--max-shard-size", "--seed", "--level", "--power", "--lambda"] {
-      let output = option == "--level" ? "fused.h5" : "fused"
+    for option in [
+      "--threads", "--memory", "--max-shard-size", "--seed", "--compression-level", "--power", "--lambda",
+    ] {
+      let output = option == "--compression-level" ? "fused.h5" : "fused"
       try run(
         [
           "merge", "--base", "base", "retrieval", "similarity", "-o", output, "--force", "--no-sync",
@@ -66,6 +68,6 @@ import Testing
       try run(["convert", "base", "-o", "c.h5", "--force", "--no-sync", "\(option)=\(number)"], in: work)
     }
     try run(["convert", "base", "-o", "d", "--force", "--max-shard-size=\(number)"], in: work)
-    try run(["convert", "base", "-o", "e.h5", "--force", "--level=\(number)"], in: work)
+    try run(["convert", "base", "-o", "e.h5", "--force", "--compression-level=\(number)"], in: work)
   }
 }

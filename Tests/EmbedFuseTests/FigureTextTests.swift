@@ -25,7 +25,7 @@ import Testing
         FigureText.significant(value), FigureText.hundredths(value), FigureText.percent(value),
       ]
       for text in texts {
-        #expect((3...16).contains(text.count) || value == 0, "\(value): \(text)")
+        #expect((3...20).contains(text.count) || value == 0, "\(value): \(text)")
         let number = Double(text.replacing(" %", with: ""))
         #expect(number.map { $0.isNaN == value.isNaN } ?? false, "\(value): \(text)")
       }
