@@ -16,6 +16,8 @@ public struct ComparisonOptions: Sendable {
   public var selection: CheckpointSelection?
   /// How files are read where there is a choice.
   public var opening: OpeningOptions
+  /// Where a page of the comparison is going to be written, which must be no file of what is compared; nil for nowhere.
+  public var page: String?
 
   /// The product's defaults: 512 MiB, a worker a core, 20 rows, an error for values that aren't finite.
   public init(

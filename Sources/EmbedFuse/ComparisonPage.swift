@@ -77,16 +77,10 @@ extension ComparisonPage {
   public struct Target: Sendable {
     private let publication: Publication
 
-    /// A place at `path`.
+    /// A place at `path`, which `ComparisonOptions.page` should name as well.
     ///
-    /// - Throws: `EmbedFuseError` (cannot create) if something stands there that isn't to be replaced, or one of
-    ///   `inputs` does.
-    public init(_ path: String, keeping inputs: [String], overwrite: Bool) throws(EmbedFuseError) {
-      if let input = inputs.first(where: { FilePath.isSame($0, path) || FilePath.isWithin(path, $0) }) {
-        throw EmbedFuseError(
-          .cannotCreate, "the page would replace an input, or a file of one (\(input.printable))", path: path,
-          remedy: "choose another name for the page")
-      }
+    /// - Throws: `EmbedFuseError` (cannot create) if something stands there that isn't to be replaced.
+    public init(_ path: String, overwrite: Bool) throws(EmbedFuseError) {
       publication = try Publication(to: path, kind: .file, overwrite: overwrite, synchronize: false)
     }
 

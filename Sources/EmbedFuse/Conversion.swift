@@ -63,8 +63,9 @@ public struct Conversion: Sendable {
         remedy: "name an output that ends in .gguf")
     }
     let workers = try workerCount(options, kind: kind)
-    let publication = try Publication(to: path, keeping: [source], options: options)
     let deltaBase = try options.deltaBase(of: path)
+    try WrittenPaths(outputs: [path]).check(keeping: log)
+    let publication = try Publication(to: path, options: options)
     let tensors = try plannedTensors()
     let casts = tensors.count { $0.context != nil }
     var notes = source.notes

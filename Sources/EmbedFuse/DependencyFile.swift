@@ -78,22 +78,55 @@ public struct DependencyFile: Sendable {
     return result
   }
 
-  /// Checks, before anything is made, that such a file could be written, as far as the inputs are known.
+  /// Checks, before anything is made, that such a file could be written, as far as the inputs are known: an existing one is
+  /// replaced if it is a file of dependencies, or empty.
   ///
   /// - Throws: `EmbedFuseError` (cannot create).
   public static func check(
     _ path: String, targets: [String], inputs: [String] = []
   ) throws(EmbedFuseError) {
     _ = try DependencyFile(targets: targets, inputs: inputs)
+    try checkReplaceable(path)
     try Publication(to: path, kind: .file, overwrite: true, synchronize: false).abandon()
+  }
+
+  /// Checks that no other file would be lost. Unlike outputs these are replaced at every build, so nobody could be asked
+  /// for `--force` each time.
+  private static func checkReplaceable(_ path: String) throws(EmbedFuseError) {
+    guard FilePath.kind(of: path) == .file else { return }
+    let file = try InputFile(path, isInput: false)
+    guard file.byteCount > 0 else { return }
+    guard file.byteCount <= 64 << 20, Self.isRule(try file.bytes()) else {
+      throw EmbedFuseError(
+        .cannotCreate, "exists and is no file of dependencies, so it is not replaced", path: path,
+        remedy: "remove it, or choose another name for the file of dependencies")
+    }
+  }
+
+  /// True for what `init` or a compiler makes: a rule over several lines without commands, then rules for nothing.
+  private static func isRule(_ bytes: [UInt8]) -> Bool {
+    var lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
+      .drop { $0.starts(with: "embedfuse_".utf8) && $0.contains(UInt8(ascii: "=")) }
+    guard let first = lines.popFirst(), first.suffix(3).elementsEqual(": \\".utf8) else { return false }
+    var isContinued = true
+    for line in lines {
+      if isContinued {
+        guard line.starts(with: "  ".utf8) else { return false }
+        isContinued = line.suffix(2).elementsEqual(" \\".utf8)
+      } else if let last = line.last, last != UInt8(ascii: ":") {
+        return false
+      }
+    }
+    return !isContinued
   }
 
   /// Writes the file, in one step.
   ///
   /// - Parameter synchronize: false to leave out the flush to disk. After a power cut make would take an empty file for
   ///   one without dependencies.
-  /// - Throws: `EmbedFuseError` if it can't be written.
+  /// - Throws: `EmbedFuseError` if it can't be written; cannot create if another kind of file stands there.
   public func write(to path: String, synchronize: Bool = true) throws(EmbedFuseError) {
+    try Self.checkReplaceable(path)
     let publication = try Publication(to: path, kind: .file, overwrite: true, synchronize: synchronize)
     try OutputFile.write(Array(text.utf8), to: publication.stagingPath)
     try publication.publish()

@@ -45,7 +45,7 @@ extension FusionPlan {
     options: OutputOptions = OutputOptions(), progress: FusionProgress = FusionProgress()
   ) async throws -> PartResult {
     var options = try options.completed(by: recipe, lockedTo: pinned, for: .directory)
-    try checkDivisible(output, options)
+    try checkDivisible(output, part: part, options)
     if let pinned { try checkBeforehand(against: pinned) }
     let fusion = try ShardedFusion(self, options: options, files: try companionFiles(), part: part)
     let folder = PartsFolder(for: output)
@@ -86,7 +86,9 @@ extension FusionPlan {
   }
 
   /// Checks that the output can be made in parts, and that it could be given its name in the end.
-  private func checkDivisible(_ output: String, _ options: OutputOptions) throws(EmbedFuseError) {
+  private func checkDivisible(_ output: String, part: OutputPart, _ options: OutputOptions)
+    throws(EmbedFuseError)
+  {
     guard OutputKind(path: output) == .directory else {
       throw EmbedFuseError(
         .usage, "is one file, which can't be made in parts", path: output,
@@ -100,7 +102,7 @@ extension FusionPlan {
         remedy: "leave --weights-report out")
     }
     _ = try options.completed(by: recipe).deltaBase(of: output)
-    try Publication.check(output, keeps: inputs)
+    try WrittenPaths(outputs: [output, PartsFolder(for: output).path(of: part)]).check(keeping: log)
     try Publication.checkReplaceable(
       FilePath.trimmed(output), kind: .directory, overwrite: options.overwrite)
   }

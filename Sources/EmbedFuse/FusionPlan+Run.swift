@@ -83,6 +83,10 @@ extension FusionPlan {
         try options.completed(
           by: plan.recipe, lockedTo: pins.isEmpty ? nil : pins[index], for: OutputKind(path: paths[index])))
     }
+    // What an output is stored relative to is read, too.
+    var deltaBases: [DeltaBase?] = []
+    for (path, options) in zip(paths, optionsOfPlans) { deltaBases.append(try options.deltaBase(of: path)) }
+    try WrittenPaths(outputs: paths, weightsReport: options.weightsReport).check(keeping: plans[0].log)
     if plans.count == 1, OutputKind(path: paths[0]) == .directory {
       return [
         try await plans[0].runByShards(
@@ -102,19 +106,8 @@ extension FusionPlan {
       try plan.checkHeader(ofFileAt: path)
     }
     var publications: [Publication] = []
-    for (plan, path) in zip(plans, paths) {
-      guard paths.count(where: { FilePath.isSame($0, path) || ModelReference.areSame($0, path) }) == 1 else {
-        throw EmbedFuseError(
-          .cannotCreate, "two outputs have this path", path: path,
-          remedy: "give each output of the recipe a path of its own")
-      }
-      publications.append(try Publication(to: path, keeping: plan.inputs, options: options))
-    }
-    var deltaBases: [DeltaBase?] = []
-    for (path, options) in zip(paths, optionsOfPlans) {
-      deltaBases.append(try options.deltaBase(of: path, amongOutputs: paths))
-    }
-    let reportPublication = try plans[0].reportPublication(options, output: paths[0])
+    for path in paths { publications.append(try Publication(to: path, options: options)) }
+    let reportPublication = try options.reportPublication()
     var engine = try await engine(
       for: plans, options, kinds: paths.map(OutputKind.init(path:)), progress: progress)
     let pool = engine.pool

@@ -6,12 +6,11 @@ extension FusionPlan {
   func runByShards(
     to path: String, lockedTo pinned: FusionManifest?, options: OutputOptions, progress: FusionProgress
   ) async throws -> FusionResult {
-    _ = try options.completed(by: recipe).deltaBase(of: path)
     let files = try companionFiles()
     let fusion = try ShardedFusion(self, options: options, files: files)
     var notes: [String] = []
     let publication = try fusion.publication(at: path, options: options, notes: &notes)
-    let report = try reportPublication(options, output: path)
+    let report = try options.reportPublication()
     do {
       let (output, records, pool) = try await make(
         fusion, in: publication, options: options, progress: progress, notes: &notes)

@@ -9,7 +9,8 @@ extension ModelComparison {
   /// - Parameters:
   ///   - progress: told how many bytes have been read.
   /// - Throws: `EmbedFuseError`: usage without models, or if the memory is too little; missing input or bad data for
-  ///   inputs that can't be read, or share no tensor. `CancellationError` if the task is cancelled.
+  ///   inputs that can't be read, or share no tensor; cannot create if the page would replace a file of one.
+  ///   `CancellationError` if the task is cancelled.
   public init(
     base: String, models: [String], options: ComparisonOptions = ComparisonOptions(),
     progress: FusionProgress = FusionProgress()
@@ -22,7 +23,9 @@ extension ModelComparison {
     recipe.opening = options.opening
     recipe.selection = options.selection
     let (selected, notes) = try recipe.selectingCheckpoints()
-    let (inputs, _) = try InputOpening.open(selected)
+    let log = InputLog.current ?? InputLog()
+    let (inputs, _) = try log.noting { () throws(EmbedFuseError) in try InputOpening.open(selected) }
+    try WrittenPaths(page: options.page).check(keeping: log)
     let alignment = try InputAlignment(comparing: inputs)
     let subjects = try ComparedTensor.all(of: alignment, listedRows: options.rowCount)
     guard !subjects.isEmpty else {

@@ -116,35 +116,12 @@ struct OutputManifest: Sendable {
 }
 
 extension Publication {
-  /// The place of an output, once it is clear that no input would be lost.
+  /// The place of an output.
   convenience init(
-    to path: String, keeping inputs: [ModelSource], options: OutputOptions,
-    continuing worth: ((String) -> Int)? = nil
+    to path: String, options: OutputOptions, continuing worth: ((String) -> Int)? = nil
   ) throws(EmbedFuseError) {
-    try Self.check(path, keeps: inputs)
     try self.init(
       to: path, kind: OutputKind(path: path) == .directory ? .directory : .file, overwrite: options.overwrite,
       synchronize: options.synchronize, continuing: worth)
-  }
-
-  /// Checks that an output would take the place of no input, and stand in none.
-  ///
-  /// - Throws: `EmbedFuseError` (cannot create).
-  static func check(_ path: String, keeps inputs: [ModelSource]) throws(EmbedFuseError) {
-    try OutputKind.check(path)
-    let replaced = { FilePath.isSame($0, path) || FilePath.isWithin($0, path) }
-    if let input = inputs.first(where: { input in
-      replaced(input.path) || input.weightFiles.contains { replaced($0.path) }
-    }) {
-      throw EmbedFuseError(
-        .cannotCreate, "the output is one of the inputs, or holds it (\(input.path.printable))", path: path,
-        remedy: "inputs are never changed: choose another name for the output")
-    }
-    // It would travel along with that input the next time.
-    if let input = inputs.first(where: { FilePath.isWithin(FilePath.folder(of: path), $0.path) }) {
-      throw EmbedFuseError(
-        .cannotCreate, "the output would stand in the input \(input.path.printable)", path: path,
-        remedy: "inputs are never changed: choose a place outside of it")
-    }
   }
 }

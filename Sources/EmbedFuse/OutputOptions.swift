@@ -77,23 +77,13 @@ extension OutputOptions {
 
   /// The checkpoint to which the output of this path is stored; nil to store values.
   ///
-  /// - Parameter outputs: all that are written, which must not replace that checkpoint.
-  /// - Throws: usage if the output can't be stored so, cannot create if one of them would replace that checkpoint; what
-  ///   `DeltaBase` throws.
-  func deltaBase(of path: String, amongOutputs outputs: [String] = []) throws(EmbedFuseError) -> DeltaBase? {
+  /// - Throws: usage if the output can't be stored so; what `DeltaBase` throws.
+  func deltaBase(of path: String) throws(EmbedFuseError) -> DeltaBase? {
     guard let relativeTo else { return nil }
     guard OutputKind(path: path) == .hdf5 else {
       throw EmbedFuseError(
         .usage, "only an .h5 output can be stored relative to another checkpoint", path: path,
         remedy: "leave --relative-to (in a recipe: relative_to) out, or name the output .h5")
-    }
-    for output in [path] + outputs
-    where FilePath.isSame(relativeTo, output) || FilePath.isWithin(relativeTo, output) {
-      throw EmbedFuseError(
-        .cannotCreate,
-        "the output is the checkpoint to which \(output == path ? "it" : "another") is to be stored",
-        path: output,
-        remedy: "without that checkpoint it could not be read: choose another name for the output")
     }
     return try DeltaBase(at: relativeTo)
   }

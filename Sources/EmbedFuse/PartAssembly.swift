@@ -38,6 +38,7 @@ public struct PartAssembly: Sendable {
     try Self.checkComplete(records, count: common.part.count, path: folder.path)
     let plan = try Self.plan(of: common)
     self.plan = plan
+    plan.log.note(folder: folder.path)
     files = try plan.log.noting { () throws(EmbedFuseError) in try plan.companionFiles() }
     fusion = try ShardedFusion(
       plan, options: OutputOptions(maximumShardBytes: common.maximumShardBytes), files: files)
@@ -47,6 +48,17 @@ public struct PartAssembly: Sendable {
         .badData, "since the parts were made something has changed: \(changed.joined(separator: ", "))",
         path: folder.path, remedy: "make all parts again with --force")
     }
+  }
+
+  /// Checks that what is written takes the place of nothing that is read, the parts among it.
+  ///
+  /// - Parameters:
+  ///   - dependencyFile: a file of dependencies that is going to be written.
+  ///   - manifests: where the manifest stands to which the output is held.
+  /// - Throws: `EmbedFuseError` (cannot create) naming two paths that don't go together.
+  package func check(dependencyFile: String? = nil, manifests: [String] = []) throws(EmbedFuseError) {
+    try WrittenPaths(outputs: [folder.output], dependencyFile: dependencyFile)
+      .check(keeping: plan.log, manifests: manifests)
   }
 
   private static func checkComplete(_ records: [PartRecord], count: Int, path: String) throws(EmbedFuseError)
@@ -93,7 +105,8 @@ public struct PartAssembly: Sendable {
   ) async throws -> FusionResult {
     if let pinned { try plan.checkBeforehand(against: pinned) }
     let pool = WorkerPool(width: options.workers)
-    let publication = try Publication(to: folder.output, keeping: plan.inputs, options: options)
+    try check()
+    let publication = try Publication(to: folder.output, options: options)
     try await place(in: publication, pool: pool, verifies: verifies)
     var byShard: [Int: ShardRecord] = [:]
     for record in records {

@@ -115,10 +115,10 @@ extension ShardedFusion {
   func publication(
     at path: String, options: OutputOptions, notes: inout [String]
   ) throws(EmbedFuseError) -> Publication {
-    guard options.resumes else { return try Publication(to: path, keeping: plan.inputs, options: options) }
+    guard options.resumes else { return try Publication(to: path, options: options) }
     var reasons: [String] = []
     let publication = try Publication(
-      to: path, keeping: plan.inputs, options: options,
+      to: path, options: options,
       continuing: { folder in
         let (found, differences) = records(in: folder)
         reasons += differences

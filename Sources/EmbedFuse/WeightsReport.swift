@@ -91,29 +91,12 @@ extension WeightsReport {
   }
 }
 
-extension FusionPlan {
+extension OutputOptions {
   /// Prepares the place of the report before any work, if one is asked for.
   ///
-  /// - Throws: `EmbedFuseError`: cannot create if the report would take the place of an input's file or of the
-  ///   output, or of anything else that isn't to be replaced.
-  func reportPublication(
-    _ options: OutputOptions, output: String
-  ) throws(EmbedFuseError) -> Publication? {
-    guard let path = options.weightsReport else { return nil }
-    let folder = FilePath.folder(of: path)
-    func refuse(_ problem: String) -> EmbedFuseError {
-      EmbedFuseError(.cannotCreate, problem, path: path, remedy: "choose another name for the report")
-    }
-    if let input = inputs.first(where: { FilePath.isWithin(path, $0.path) }) {
-      throw refuse("the weights report would replace a file of an input (\(input.path.printable))")
-    }
-    let isOutput =
-      FilePath.isSame(folder, FilePath.folder(of: output))
-      && FilePath.name(of: path) == FilePath.name(of: output)
-    guard !isOutput, !FilePath.isWithin(folder, output) else {
-      throw refuse("the weights report would stand in the place of the output (\(output.printable))")
-    }
-    return try Publication(
-      to: path, kind: .file, overwrite: options.overwrite, synchronize: options.synchronize)
+  /// - Throws: `EmbedFuseError` (cannot create) if something stands there that isn't to be replaced.
+  func reportPublication() throws(EmbedFuseError) -> Publication? {
+    guard let weightsReport else { return nil }
+    return try Publication(to: weightsReport, kind: .file, overwrite: overwrite, synchronize: synchronize)
   }
 }

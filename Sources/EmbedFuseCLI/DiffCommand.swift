@@ -61,9 +61,10 @@ struct DiffCommand: AsyncParsableCommand {
       memory: memory.bytes, threads: threads, rowCount: rows, replacesNonFinite: nonfinite == .base,
       opening: opening.options(cacheBytes: memory.cacheBytes(inputs: 1 + models.count)))
     options.reservedMemory = ProcessMemory.reservedBytes
+    options.page = html
     if let select { options.selection = try CheckpointSelection(select) }
     let (base, models, finalOptions) = (base, models, options)
-    let page = try html.map { try ComparisonPage.Target($0, keeping: [base] + models, overwrite: force) }
+    let page = try html.map { try ComparisonPage.Target($0, overwrite: force) }
     let showsProgress = !quiet && !json && Console.errorIsTerminal
     let comparison = try await Interruption.cancelling {
       let comparison = try await ProgressLine.showing(showsProgress) { progress in

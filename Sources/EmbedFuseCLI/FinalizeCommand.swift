@@ -54,7 +54,9 @@ struct FinalizeCommand: AsyncParsableCommand {
     let pinned = try locked.map { path throws(EmbedFuseError) in try FusionManifest(of: path) }
     let verifies = !noVerify
     let assembly = try PartAssembly(of: output)
-    let inputs = assembly.inputPaths + (locked.map { [FusionManifest.file(of: $0)] } ?? [])
+    let manifests = locked.map { [FusionManifest.file(of: $0)] } ?? []
+    let inputs = assembly.inputPaths + manifests
+    try assembly.check(dependencyFile: depfile, manifests: manifests)
     if let depfile { try DependencyFile.check(depfile, targets: [output], inputs: inputs) }
     let (output, depfile) = (output, depfile)
     let result = try await Interruption.cancelling {

@@ -35,13 +35,18 @@ struct MergeCommand: AsyncParsableCommand {
     let paths = try outputPaths(of: request)
     for path in paths { OutputKind(path: path).prepare() }
     if !writing.quiet { for warning in request.warnings { Console.error("warning: \(warning)") } }
-    if let part { return try await make(part, of: request, at: paths, lockedTo: pins, options) }
     let manifests = dependencies.locked.map(FusionManifest.file(of:))
+    if let part {
+      return try await make(part, of: request, noting: log, at: paths, lockedTo: pins, options)
+    }
+    let written = WrittenPaths(
+      outputs: paths, weightsReport: target.weightsReport, dependencyFile: dependencies.depfile)
     let results = try await Interruption.cancelling { [options] in
       let results = try await InputLog.$current.withValue(log) {
         try await ProgressLine.showing(writing.showsProgress) { progress in
           var work = Work(
             plans: try FusionPlan.plans(for: request.outputs.map(\.recipe)), paths: paths, pins: pins)
+          try written.check(keeping: log, manifests: manifests)
           // An output without it would be up to date for make whatever becomes of its inputs.
           if let path = dependencies.depfile {
             try DependencyFile.check(path, targets: paths, inputs: log.paths + manifests)
@@ -74,8 +79,8 @@ struct MergeCommand: AsyncParsableCommand {
 
   /// Makes one part.
   private func make(
-    _ part: OutputPart, of request: RecipeFile, at paths: [String], lockedTo pins: [FusionManifest],
-    _ options: OutputOptions
+    _ part: OutputPart, of request: RecipeFile, noting log: InputLog, at paths: [String],
+    lockedTo pins: [FusionManifest], _ options: OutputOptions
   ) async throws {
     guard !dependencies.ifChanged else {
       throw EmbedFuseError(
@@ -100,9 +105,13 @@ struct MergeCommand: AsyncParsableCommand {
     let clock = ContinuousClock()
     let start = clock.now
     let result = try await Interruption.cancelling {
-      try await ProgressLine.showing(writing.showsProgress) { progress in
-        try await FusionPlan(request.outputs[0].recipe).run(
-          part: part, of: paths[0], lockedTo: pins.first, options: options, progress: progress)
+      try await InputLog.$current.withValue(log) {
+        try await ProgressLine.showing(writing.showsProgress) { progress in
+          let plan = try FusionPlan(request.outputs[0].recipe)
+          try WrittenPaths(outputs: paths).check(keeping: log, manifests: dependencies.locked)
+          return try await plan.run(
+            part: part, of: paths[0], lockedTo: pins.first, options: options, progress: progress)
+        }
       }
     }
     if writing.json {

@@ -133,7 +133,7 @@ import Testing
 
   /// make takes an output without its file of dependencies for up to date, whatever becomes of its inputs.
   @Test(arguments: [
-    ("x", "nowhere/x.d", "mkdir -p nowhere"), ("x", "base", "is a directory"),
+    ("x", "nowhere/x.d", "mkdir -p nowhere"), ("x", "similarity", "is a directory"),
     ("a\nb.h5", "x.d", "line break"),
   ])
   func aFileOfDependenciesThatCannotBeWritten(output: String, file: String, message: String) throws {

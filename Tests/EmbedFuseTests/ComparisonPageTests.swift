@@ -92,19 +92,4 @@ import Testing
     #expect(html.contains(">inf</td>"))
     #expect(!html.contains("--l:nan") && !html.contains("--l:inf"))
   }
-
-  @Test func aPageNeverTakesThePlaceOfAnInput() throws {
-    let folder = try TemporaryFolder()
-    try Data("x".utf8).write(to: URL(fileURLWithPath: folder("a.safetensors")))
-    try FileManager.default.createDirectory(atPath: folder("model"), withIntermediateDirectories: true)
-    try Data("{}".utf8).write(to: URL(fileURLWithPath: folder("model/config.json")))
-    for path in ["a.safetensors", "model/config.json"] {
-      let error = #expect(throws: EmbedFuseError.self) {
-        try ComparisonPage.Target(
-          folder(path), keeping: [folder("a.safetensors"), folder("model")], overwrite: true)
-      }
-      #expect(error?.code == .cannotCreate)
-    }
-    #expect(folder.names == ["a.safetensors", "model"])
-  }
 }

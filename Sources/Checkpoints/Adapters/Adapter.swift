@@ -72,6 +72,7 @@ public struct Adapter: Sendable {
   ///   format or for an adapter that can't be merged right.
   public init(at path: String, options: OpeningOptions = OpeningOptions()) throws(EmbedFuseError) {
     self.path = path
+    InputLog.current?.note(folder: path)
     modules = try Self.modules(in: path)
     transformerFolder = modules.first?.path ?? ""
     let folder = FilePath.join(path, transformerFolder)

@@ -1,6 +1,6 @@
 import TensorCore
 
-/// The input files that a piece of work has opened, and the state in which it found them.
+/// The input files that a piece of work has opened, the state in which it found them, and the folders of its models.
 ///
 /// Whoever sets `current` for a task finds every file in it that the task and its children open.
 package final class InputLog: Sendable {
@@ -16,6 +16,7 @@ package final class InputLog: Sendable {
   }
 
   private let entries = Locked<[ExactString: Entry]>([:])
+  private let folders = Locked<Set<String>>([])
 
   /// A log of nothing.
   package init() {}
@@ -28,6 +29,14 @@ package final class InputLog: Sendable {
   /// The state in which a file was opened, or in which it is now if it wasn't; nil if there is none.
   package func identity(of path: String) -> FileIdentity? {
     entries.withLock { $0[ExactString(path)]?.identity } ?? FileIdentity(of: path)
+  }
+
+  /// The folders of models that were opened, then the files, as they were given: all that must stay as it is.
+  package var places: [String] { folders.withLock { $0.sorted() } + paths }
+
+  /// Notes the folder of a model, of which not every file need be read.
+  package func note(folder: String) {
+    folders.withLock { _ = $0.insert(folder) }
   }
 
   /// Runs `body`; the files that it opens are noted here.

@@ -151,7 +151,8 @@ package final class Publication: Sendable {
 
   /// Checks that the path is free, or holds what an output of this kind may replace.
   ///
-  /// A directory that holds no model is not replaced, so that `-o ~ --force` can't remove a home folder.
+  /// A directory that holds no model is not replaced, so that `-o ~ --force` can't remove a home folder, and neither is
+  /// one that holds several, such as a training run with its checkpoints.
   ///
   /// - Throws: `EmbedFuseError` (cannot create).
   package static func checkReplaceable(
@@ -175,6 +176,12 @@ package final class Publication: Sendable {
     let names = try FilePath.names(in: path)
     guard names.isEmpty || names.contains(where: { isMark($0, in: path) }) else {
       throw refuse("is a directory that holds no model, so it is not replaced even with --force")
+    }
+    let nested = NestedModels.names(in: path, entries: names)
+    guard nested.isEmpty else {
+      throw refuse(
+        "is a directory that holds other models (\(nested.printableList)), so it is not replaced even with --force"
+      )
     }
   }
 

@@ -145,6 +145,7 @@ extension ModelSource {
         guard options.describing else { throw Adapter.isNoModel(path) }
         return try Adapter(at: path, options: options).described()
       }
+      InputLog.current?.note(folder: path)
       return try openDirectory(path, options: options).countingCaches()
     case .file: return try openFile(path, options: options).countingCaches()
     case .other:
