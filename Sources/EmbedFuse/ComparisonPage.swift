@@ -85,8 +85,12 @@ extension ComparisonPage {
     }
 
     /// Writes the page and publishes it.
+    ///
+    /// - Throws: `EmbedFuseError`, with the number ECANCELED if the task is cancelled; nothing is published then.
     public func write(_ comparison: ModelComparison) throws(EmbedFuseError) {
-      try OutputFile.write(Array(ComparisonPage(comparison).html.utf8), to: publication.stagingPath)
+      let text = Array(ComparisonPage(comparison).html.utf8)
+      try EmbedFuseError.checkCancellation()
+      try OutputFile.write(text, to: publication.stagingPath)
       try publication.publish()
     }
   }

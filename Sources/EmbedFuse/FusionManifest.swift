@@ -21,6 +21,7 @@ public struct FusionManifest: Sendable, Hashable {
     var tensors = JSON.Object(minimumCapacity: plan.tensors.count)
     let rounding = digests.rounding.recorded
     for (tensor, digest) in zip(plan.tensors, digests.tensors) {
+      try EmbedFuseError.checkCancellation()
       var entry: JSON.Object = [
         "dtype": .string(tensor.info.elementType.name),
         "shape": .array(tensor.info.shape.dimensions.map { .number(String($0)) }),
@@ -46,6 +47,7 @@ public struct FusionManifest: Sendable, Hashable {
     output["tensors"] = .object(tensors)
     output["files"] = .object(fileDigests)
     object["output"] = .object(output)
+    try EmbedFuseError.checkCancellation()
     json = Self.sealed(object)
   }
 
@@ -77,6 +79,7 @@ public struct FusionManifest: Sendable, Hashable {
   ) throws(EmbedFuseError) -> [JSON] {
     var entries: [JSON] = []
     for (index, input) in plan.inputs.enumerated() {
+      try EmbedFuseError.checkCancellation()
       let found = index < digests.count ? digests[index] : FusionDigests.OfInput()
       var tensors = JSON.Object(minimumCapacity: found.tensors.count)
       for tensor in found.tensors { tensors[tensor.name] = .string(tensor.digest.description) }

@@ -115,10 +115,12 @@ extension FusionPlan {
     var outputs: [FusionOutput] = []
     var files: [[(path: String, bytes: [UInt8])]] = []
     for (index, (plan, publication)) in zip(plans, publications).enumerated() {
+      try Task.checkCancellation()
       files.append(try OutputKind(path: publication.path).holdsFiles ? plan.companionFiles() : [])
       let placeholder = try FusionManifest(
         plan, digests: .init(placeholdersFor: plan), files: files.last!,
         writing: optionsOfPlans[index].json(for: OutputKind(path: publication.path)))
+      try Task.checkCancellation()
       outputs.append(
         try FusionOutput(
           OutputContents(plan), publication: publication, options: optionsOfPlans[index],
@@ -127,10 +129,12 @@ extension FusionPlan {
     let findings = try await engine.fuse(into: outputs.map(\.writer))
     var results: [FusionResult] = []
     for (index, plan) in plans.enumerated() {
+      try Task.checkCancellation()
       let manifest = try FusionManifest(
         plan, digests: .init(plan, findings: findings[index]), files: files[index],
         writing: optionsOfPlans[index].json(for: OutputKind(path: paths[index])))
       if index < pins.count { try manifest.check(against: pins[index], path: paths[index]) }
+      try Task.checkCancellation()
       try outputs[index].finish(files: files[index], manifest: OutputManifest(manifest))
       let report = try WeightsReport(
         plan, findings: findings[index],

@@ -65,6 +65,7 @@ struct InputAlignment {
     var prefix = ""
     let compatibility = Compatibility(with: reference)
     for (index, input) in inputs.enumerated().dropFirst() {
+      try EmbedFuseError.checkCancellation()
       let mapping = try Self.mapping(of: input, to: reference)
       if let mapping {
         if mapping.basePrefix.utf8.count > prefix.utf8.count { prefix = mapping.basePrefix }

@@ -70,6 +70,7 @@ struct TensorAssembly {
     var result: [PlannedTensor] = []
     result.reserveCapacity(rows.count)
     for (row, layer) in zip(rows, layers) {
+      try EmbedFuseError.checkCancellation()
       let depth = layer.map { layer in
         let count = counts[layer.prefix] ?? 1
         return count > 1 ? Double(layer.number) / Double(count - 1) : 1

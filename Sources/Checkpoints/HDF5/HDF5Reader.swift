@@ -50,6 +50,7 @@ public struct HDF5Reader: Sendable {
     var names: [Int: String] = [:]
     var deltas = 0
     for number in numbers {
+      try EmbedFuseError.checkCancellation()
       var tensor = try tensor(number)
       if directory.datasets[number].delta != nil, let source {
         tensor = StoredTensor(

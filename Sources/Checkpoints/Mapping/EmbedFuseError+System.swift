@@ -13,6 +13,13 @@ extension EmbedFuseError {
       remedy: remedy ?? Self.remedy(for: number, reading: code == .missingInput), errno: number)
   }
 
+  /// Lets work on very many tensors end soon after its task is cancelled.
+  ///
+  /// - Throws: `EmbedFuseError` with the number ECANCELED if it is.
+  package static func checkCancellation() throws(EmbedFuseError) {
+    if Task.isCancelled { throw .system(.inputOutput, "the work was stopped", number: ECANCELED) }
+  }
+
   /// What to do about an error of the system.
   private static func remedy(for number: Int32, reading: Bool) -> String? {
     switch number {

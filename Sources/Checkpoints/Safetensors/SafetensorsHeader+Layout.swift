@@ -5,6 +5,7 @@ extension SafetensorsHeader {
   static func layOut(
     _ tensors: [PlacedTensor], dataStart: Int, file: InputFile
   ) throws(EmbedFuseError) -> [Entry] {
+    try EmbedFuseError.checkCancellation()
     let ordered = tensors.sorted { ($0.begin, $0.end) < ($1.begin, $1.end) }
     var previous: PlacedTensor?
     for tensor in ordered {
