@@ -5,7 +5,8 @@ extension FusionPlan {
   /// Why the output at a path has to be made: it isn't there, is damaged, or comes from another recipe, another version
   /// or other inputs. Nil if it is what this plan would make.
   ///
-  /// All inputs and the output are read and compared by their digests; times don't count.
+  /// All inputs and the output are read and compared by their digests; times don't count, nor do files that were put beside
+  /// the output's, unless they are weights.
   ///
   /// - Parameter pinned: the manifest to which the output would be held.
   /// - Throws: `EmbedFuseError` if an input can't be read; `CancellationError` if the task is cancelled.
@@ -43,7 +44,7 @@ extension FusionPlan {
       return error.problem
     }
     if let change = FusionManifest.changedInputs(now, since: manifest).first { return change }
-    let verification = Verification(output, manifest: manifest, options: opening)
+    let verification = Verification(tolerant: output, manifest: manifest, options: opening)
     do {
       _ = try await InputLog.$current.withValue(nil) {
         try await verification.run(threads: options.threads)

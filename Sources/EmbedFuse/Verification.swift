@@ -7,6 +7,8 @@ public struct Verification: Sendable {
   private let source: ModelSource
   private let manifest: FusionManifest
   private let options: OpeningOptions
+  /// True if of the files that the manifest doesn't list only weights are a problem.
+  private let toleratesFiles: Bool
 
   /// Opens a fused checkpoint and its manifest.
   ///
@@ -14,12 +16,14 @@ public struct Verification: Sendable {
   /// - Throws: `EmbedFuseError`: missing input if there is no manifest; bad data if the checkpoint is damaged.
   public init(of path: String, options: OpeningOptions = OpeningOptions()) throws(EmbedFuseError) {
     self.options = options
+    toleratesFiles = false
     source = try ModelSource.open(path, options: options)
     manifest = try FusionManifest(in: source)
   }
 
-  /// A fused checkpoint that was opened with these options.
-  init(_ source: ModelSource, manifest: FusionManifest, options: OpeningOptions) {
+  /// A fused checkpoint that was opened with these options, beside whose files others may stand that are no weights.
+  init(tolerant source: ModelSource, manifest: FusionManifest, options: OpeningOptions) {
+    toleratesFiles = true
     self.source = source
     self.manifest = manifest
     self.options = options
@@ -148,8 +152,11 @@ public struct Verification: Sendable {
         problems.append(problem("has other content", file: member.key))
       }
     }
+    let unlisted = try source.unlistedFiles(besides: Set(files.map(\.key)))
     return problems
-      + (try source.unlistedFiles(besides: Set(files.map(\.key)))).map { problem("was added", file: $0) }
+      + unlisted.filter { !toleratesFiles || CompanionFiles.isWeights($0) }.map {
+        problem("was added", file: $0)
+      }
   }
 
   /// Fuses again and compares the digests of inputs, weights and output.

@@ -137,18 +137,23 @@ package enum CompanionFiles {
   /// True for a file that belongs to the model whatever its weights are.
   static func isCompanion(_ relative: String) -> Bool {
     let name = FilePath.name(of: relative)
-    let weights = [
-      ".safetensors", ".safetensors.index.json", ".bin.index.json", ".h5", ".msgpack", ".onnx", ".gguf",
-      ".pt", ".pth",
-      ".ckpt", ".ot", ".distcp",
-    ]
     let training = [
       "optimizer.bin", "scheduler.bin", "training_args.bin", "trainer_state.json", "all_results.json",
       "train_results.json", "eval_results.json", "data_config.json", "zero_to_fp32.py", "latest",
     ]
-    return !name.hasPrefix(".") && !weights.contains(where: name.hasSuffix) && !training.contains(name)
-      && !(name.hasPrefix("pytorch_model") && name.hasSuffix(".bin")) && !name.hasPrefix("adapter_")
+    return !name.hasPrefix(".") && !isWeights(relative) && !training.contains(name)
       && relative != modelCard && relative != manifest
+  }
+
+  /// True for a file that, going by its name, holds weights, or says how those of an adapter change them.
+  package static func isWeights(_ relative: String) -> Bool {
+    let name = FilePath.name(of: relative)
+    let kinds = [
+      ".safetensors", ".safetensors.index.json", ".bin.index.json", ".h5", ".msgpack", ".onnx", ".gguf",
+      ".pt", ".pth", ".ckpt", ".ot", ".distcp",
+    ]
+    return kinds.contains(where: name.hasSuffix)
+      || (name.hasPrefix("pytorch_model") && name.hasSuffix(".bin")) || name.hasPrefix("adapter_")
   }
 
   private static func isForeignFolder(_ name: String) -> Bool {
