@@ -51,13 +51,15 @@ static void ef_h5_limit_memory(size_t size) {
 
 /// Gives the calling process its limits, and lets it end by the signals that a library's faults raise, and with its
 /// parent. A terminal or a scheduler sends the other signals to both: the parent then decides.
-static void ef_h5_confine(size_t size) {
+static void ef_h5_confine(size_t size, pid_t parent) {
   const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGXCPU, SIGPIPE};
   const int interruptions[] = {SIGINT, SIGTERM, SIGHUP};
   // Several times what a sound file of the smallest datasets takes; machines are slow or busy, too.
   rlim_t seconds = 4 + (size >> 22);
   struct rlimit time = {seconds, seconds + 1}, core = {0, 0};
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // It may have ended before.
+  if (getppid() != parent) _exit(0);
   setrlimit(RLIMIT_CPU, &time);
   setrlimit(RLIMIT_CORE, &core);
   for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) signal(faults[i], SIG_DFL);
@@ -81,8 +83,8 @@ int ef_h5_describe_into(int pipe, const ef_h5_source *source) {
   return output.failed;
 }
 
-static _Noreturn void ef_h5_run_child(const ef_h5_source *source, int pipe) {
-  ef_h5_confine(source->size);
+static _Noreturn void ef_h5_run_child(const ef_h5_source *source, int pipe, pid_t parent) {
+  ef_h5_confine(source->size, parent);
   int failure = ef_h5_describe_into(pipe, source);
   _exit(failure == ENOMEM || ef_h5_peak_memory() > ef_h5_memory_limit ? EF_H5_TOO_LARGE
         : failure != 0                                               ? EF_H5_TOO_LONG : 0);
@@ -95,8 +97,8 @@ pid_t ef_h5_fork_child(const ef_h5_source *source, int pipe) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  pid_t child = fork();
-  if (child == 0) ef_h5_run_child(source, pipe);
+  pid_t parent = getpid(), child = fork();
+  if (child == 0) ef_h5_run_child(source, pipe, parent);
   int error = errno;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   errno = error;

@@ -116,14 +116,14 @@ private final class ProcessGroup {
     try error.fileHandleForWriting.close()
   }
 
-  /// The group and the parent of a process; nil if there is none.
+  /// The group and the parent of a process; nil if there is none, or only what its parent has yet to take note of.
   private static func place(of process: pid_t) -> (parent: pid_t, group: pid_t)? {
     // The name may hold anything, also brackets.
     guard let text = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
       let end = text.lastIndex(of: ")")
     else { return nil }
     let fields = text[end...].split(separator: " ")
-    guard fields.count > 3, let parent = pid_t(fields[2]), let group = pid_t(fields[3]) else { return nil }
+    guard fields.count > 3, fields[1] != "Z", let parent = pid_t(fields[2]), let group = pid_t(fields[3]) else { return nil }
     return (parent, group)
   }
 
@@ -141,9 +141,9 @@ private final class ProcessGroup {
     throw CancellationError()
   }
 
-  /// True once no process of the group is there; it waits a second for that.
+  /// True once no process of the group is there; it waits three seconds for that, less than the file takes.
   var isEmpty: Bool {
-    for _ in 0..<100 where !members.isEmpty { usleep(10_000) }
+    for _ in 0..<300 where !members.isEmpty { usleep(10_000) }
     return members.isEmpty
   }
 
