@@ -42,8 +42,8 @@ public struct Conversion: Sendable {
 
   /// Writes the checkpoint to `path`, whose ending chooses the kind as it does for a fusion, and publishes it.
   ///
-  /// - Throws: `EmbedFuseError`; nothing then stands at `path` that did not before. `CancellationError` if the task is
-  ///   cancelled, with the same promise.
+  /// - Throws: `EmbedFuseError`; nothing then stands at `path` that did not before. `CancellationError`, or an
+  ///   error with the number ECANCELED, if the task is cancelled, with the same promise.
   @discardableResult
   public func run(
     to path: String, options: OutputOptions = OutputOptions(), progress: FusionProgress = FusionProgress()

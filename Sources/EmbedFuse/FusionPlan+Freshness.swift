@@ -28,7 +28,7 @@ extension FusionPlan {
         let output = try ModelSource.open(path, options: opening)
         return (output, try FusionManifest(in: output))
       }
-    } catch let error as EmbedFuseError {
+    } catch let error as EmbedFuseError where !error.isCancellation {
       return "the output can't be checked: \(error.problem)"
     }
     if let reason = try reasonBeforeReading(
@@ -49,7 +49,7 @@ extension FusionPlan {
       _ = try await InputLog.$current.withValue(nil) {
         try await verification.run(threads: options.threads)
       }
-    } catch let error as EmbedFuseError {
+    } catch let error as EmbedFuseError where !error.isCancellation {
       return "the output is damaged: \(error.problem)"
     }
     return nil

@@ -39,7 +39,7 @@ extension FusionPlan {
   /// - Parameter pinned: a manifest, which the part is then held to as far as it goes: the recipe, the files, which tensors
   ///   there are, and the content of the tensors that the part reads and writes. `PartAssembly` checks the rest.
   /// - Throws: `EmbedFuseError`: usage for an output that is one file; bad data if parts of another fusion are there;
-  ///   what `run` throws. `CancellationError` if the task is cancelled. Nothing appears then.
+  ///   what `run` throws, also if the task is cancelled. Nothing appears then.
   public func run(
     part: OutputPart, of output: String, lockedTo pinned: FusionManifest? = nil,
     options: OutputOptions = OutputOptions(), progress: FusionProgress = FusionProgress()

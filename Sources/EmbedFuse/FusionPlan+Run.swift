@@ -35,8 +35,8 @@ extension FusionPlan {
   ///   - path: where the output is to stand; its folder must be there.
   ///   - options: how it is written.
   ///   - progress: told how many bytes have been read.
-  /// - Throws: `EmbedFuseError`; nothing then stands at `path` that did not before. `CancellationError` if the
-  ///   task is cancelled, with the same promise.
+  /// - Throws: `EmbedFuseError`; nothing then stands at `path` that did not before. `CancellationError`, or
+  ///   an error with the number ECANCELED, if the task is cancelled, with the same promise.
   @discardableResult
   public func run(
     to path: String, options: OutputOptions = OutputOptions(), progress: FusionProgress = FusionProgress()

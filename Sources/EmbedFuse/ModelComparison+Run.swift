@@ -10,7 +10,7 @@ extension ModelComparison {
   ///   - progress: told how many bytes have been read.
   /// - Throws: `EmbedFuseError`: usage without models, or if the memory is too little; missing input or bad data for
   ///   inputs that can't be read, or share no tensor; cannot create if the page would replace a file of one.
-  ///   `CancellationError` if the task is cancelled.
+  ///   `CancellationError`, or an error with the number ECANCELED, if the task is cancelled.
   public init(
     base: String, models: [String], options: ComparisonOptions = ComparisonOptions(),
     progress: FusionProgress = FusionProgress()

@@ -99,7 +99,7 @@ public struct PartAssembly: Sendable {
   ///     manifest has.
   ///   - verifies: false to check the files' sizes and headers only.
   /// - Throws: `EmbedFuseError`: bad data naming the parts whose files are damaged; what `FusionPlan.run` throws. The
-  ///   parts stay then. `CancellationError` if the task is cancelled.
+  ///   parts stay then. It is cancelled as that is.
   public func run(
     lockedTo pinned: FusionManifest? = nil, options: OutputOptions = OutputOptions(), verifies: Bool = true
   ) async throws -> FusionResult {

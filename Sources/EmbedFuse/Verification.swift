@@ -46,6 +46,7 @@ public struct Verification: Sendable {
       return try await Verification(of: path, options: options).check(
         rerun: rerun, inputs: inputs, threads: threads)
     } catch let error as EmbedFuseError {
+      guard !error.isCancellation else { throw CancellationError() }
       return Report(failure: error)
     }
   }

@@ -40,7 +40,7 @@ enum Interruption {
     source.cancel()
     // A run that was interrupted says so, however often it is told.
     if case .failure(let error) = outcome,
-      error is CancellationError || (error as? EmbedFuseError)?.errno == ECANCELED
+      error is CancellationError || (error as? EmbedFuseError)?.isCancellation == true
     {
       throw CancellationError()
     }

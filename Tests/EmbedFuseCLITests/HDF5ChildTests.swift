@@ -9,9 +9,11 @@ import Testing
   private static let slow = Fixtures.path("samples/hdf5/damaged_hang.h5")
 
   /// As a terminal does it, and a scheduler: the process is no damage of the file.
-  @Test(arguments: [SIGINT, SIGTERM, SIGHUP]) func aSignalToTheGroupEndsARun(signal: Int32) throws {
+  @Test(arguments: [SIGINT, SIGTERM, SIGHUP], ["convert", "verify"])
+  func aSignalToTheGroupEndsARun(signal: Int32, command: String) throws {
     let folder = try TemporaryFolder()
-    let group = try ProcessGroup([Command.path, "convert", Self.slow, "-o", folder("out.safetensors")])
+    let output = command == "convert" ? ["-o", folder("out.safetensors")] : []
+    let group = try ProcessGroup([Command.path, command, Self.slow] + output)
     _ = try group.child()
     let clock = ContinuousClock()
     let start = clock.now
@@ -116,14 +118,15 @@ private final class ProcessGroup {
     try error.fileHandleForWriting.close()
   }
 
-  /// The group and the parent of a process; nil if there is none, or only what its parent has yet to take note of.
+  /// The group and the parent of a process; nil if there is none, or one that has ended.
   private static func place(of process: pid_t) -> (parent: pid_t, group: pid_t)? {
     // The name may hold anything, also brackets.
     guard let text = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
       let end = text.lastIndex(of: ")")
     else { return nil }
     let fields = text[end...].split(separator: " ")
-    guard fields.count > 3, fields[1] != "Z", let parent = pid_t(fields[2]), let group = pid_t(fields[3]) else { return nil }
+    guard fields.count > 3, fields[1] != "Z", let parent = pid_t(fields[2]), let group = pid_t(fields[3])
+    else { return nil }
     return (parent, group)
   }
 

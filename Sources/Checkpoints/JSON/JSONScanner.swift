@@ -22,6 +22,8 @@ struct JSONScanner {
   let fileOffset: Int
 
   private var depth = 0
+  // How many items of containers were come to.
+  private var steps = 0
   // True right after a bracket has been opened: a closing one may follow, and no comma.
   private var isFirst = false
 
@@ -83,6 +85,8 @@ struct JSONScanner {
   /// Steps to the next item of a container: false if `closing` ends it.
   private mutating func advance(_ closing: UInt8, _ bytes: Span<UInt8>) throws(EmbedFuseError) -> Bool {
     defer { isFirst = false }
+    steps &+= 1
+    if steps.isMultiple(of: 4096) { try EmbedFuseError.checkCancellation() }
     guard let byte = peek(bytes), byte == closing else {
       if !isFirst {
         try take(UInt8(ascii: ","), bytes, expected: closing == 0x7D ? "',' or '}'" : "',' or ']'")

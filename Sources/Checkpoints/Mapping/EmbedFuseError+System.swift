@@ -20,6 +20,9 @@ extension EmbedFuseError {
     if Task.isCancelled { throw .system(.inputOutput, "the work was stopped", number: ECANCELED) }
   }
 
+  /// True for what `checkCancellation` throws.
+  package var isCancellation: Bool { errno == ECANCELED }
+
   /// What to do about an error of the system.
   private static func remedy(for number: Int32, reading: Bool) -> String? {
     switch number {

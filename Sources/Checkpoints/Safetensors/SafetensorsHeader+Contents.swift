@@ -19,7 +19,6 @@ extension SafetensorsHeader {
     do throws(EmbedFuseError) {
       try scanner.beginObject(text)
       while let name = try scanner.nextKey(text) {
-        try EmbedFuseError.checkCancellation()
         let offset = scanner.keyOffset
         guard names.insert(ExactString(name)).inserted else { throw scanner.duplicateKey(name, at: offset) }
         if name == "__metadata__" {
