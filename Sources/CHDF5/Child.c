@@ -2,8 +2,8 @@
 //
 // The library was not written for hostile files: versions in use crash, or never come back, on damaged headers
 // (docs/fuzzing.md). So all calls that describe a file are made in a child process, which hands over what it found as
-// bytes (Description.h). It runs nothing but the library and libc, which may be used after fork(2) whatever the
-// threads of the parent were doing.
+// bytes (Description.h). It runs nothing but the library and libc, most of which may be used after fork(2) whatever
+// the threads of the parent were doing; where it waits for a lock that one of them held, another is started.
 #define _GNU_SOURCE
 #include "Description.h"
 
@@ -49,6 +49,33 @@ static void ef_h5_limit_memory(size_t size) {
   setitimer(ITIMER_PROF, &interval, NULL);
 }
 
+/// How much the process has done: microseconds of computing, and what shows that it waits for a disk rather than a lock.
+static long ef_h5_progress(void) {
+  struct rusage usage;
+  if (getrusage(RUSAGE_SELF, &usage) < 0) return 0;
+  long seconds = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec;
+  return 1000000 * seconds + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec + 300 * usage.ru_nvcsw +
+         1000 * (usage.ru_inblock + usage.ru_majflt);
+}
+
+static void ef_h5_check_progress(int signal) {
+  static long before;
+  static int idle;
+  long now = ef_h5_progress();
+  idle = now - before < 1000 ? idle + 1 : 0;
+  before = now;
+  if (idle >= 5) _exit(EF_H5_STUCK);
+}
+
+/// Ends the calling process if for five seconds it does nothing but wait, as for a lock of libc that another thread of
+/// the parent held when it forked: that of the time zone, say, which messages of files that can't be opened need.
+static void ef_h5_limit_waiting(void) {
+  const struct sigaction action = {.sa_handler = ef_h5_check_progress, .sa_flags = SA_RESTART};
+  const struct itimerval interval = {{1, 0}, {1, 0}};
+  sigaction(SIGALRM, &action, NULL);
+  setitimer(ITIMER_REAL, &interval, NULL);
+}
+
 /// Gives the calling process its limits, and lets it end by the signals that a library's faults raise, and with its
 /// parent. A terminal or a scheduler sends the other signals to both: the parent then decides.
 static void ef_h5_confine(size_t size, pid_t parent) {
@@ -65,6 +92,7 @@ static void ef_h5_confine(size_t size, pid_t parent) {
   for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) signal(faults[i], SIG_DFL);
   for (size_t i = 0; i < sizeof interruptions / sizeof *interruptions; i++) signal(interruptions[i], SIG_IGN);
   ef_h5_limit_memory(size);
+  ef_h5_limit_waiting();
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
@@ -151,8 +179,12 @@ ef_h5_description ef_h5_describe(const char *path, void *bytes, size_t size, ef_
                                  int (*is_cancelled)(void)) {
   const ef_h5_source source = {path, bytes, size, limits};
   ef_h5_output output;
-  ef_h5_begin(&output, -1, ef_h5_description_limit(size));
-  int status = output.failed ? 0 : ef_h5_describe_apart(&output, &source, is_cancelled);
+  int status = EF_H5_STUCK << 8;
+  for (int attempt = 0; attempt < 3 && status == EF_H5_STUCK << 8; attempt++) {
+    if (attempt > 0) free(output.bytes);
+    ef_h5_begin(&output, -1, ef_h5_description_limit(size));
+    status = output.failed ? 0 : ef_h5_describe_apart(&output, &source, is_cancelled);
+  }
   if (!output.failed && status == 0) return (ef_h5_description){output.bytes, output.count, 0, 0};
   free(output.bytes);
   // What is too long for the parent is so for the child.

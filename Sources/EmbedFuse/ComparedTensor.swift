@@ -50,12 +50,13 @@ struct ComparedTensor {
       || !words.isDisjoint(with: ["wte", "wpe", "embed_tokens", "tok_embeddings", "shared"])
   }
 
-  /// The rows that moved most, as the second stage has found them, for all models of the comparison.
+  /// The rows that moved most, as the second stage has found them, for all models of the comparison; none that didn't move.
   func rows(_ results: [Double], modelCount: Int, tokens: [Int: String]) -> [ModelComparison.Row] {
     let height = context.shape.elementCount / max(1, context.columnCount)
     // Positions and segments have far fewer rows than there are tokens.
     let isOfTokens = !tokens.isEmpty && height >= tokens.count
-    return ListedRow.listed(results, modelCount: models.count).map { row in
+    let moved = ListedRow.listed(results, modelCount: models.count).filter { $0.squares.contains { $0 != 0 } }
+    return moved.map { row in
       var norms: [Double?] = Array(repeating: nil, count: modelCount)
       for (model, squares) in zip(models, row.squares) { norms[model] = squares.squareRoot() }
       return ModelComparison.Row(

@@ -69,7 +69,10 @@ struct MergeCommand: AsyncParsableCommand {
     }
     let seconds = (clock.now - start) / .seconds(1)
     if writing.json {
-      let values = results.map { $0.json(seconds: seconds) }
+      let values = paths.map { path -> JSON in
+        results.first { $0.path == path }?.json(seconds: seconds)
+          ?? ["output": .string(path), "unchanged": true]
+      }
       try Console.report(
         (values.count == 1 ? values[0] : .array(values)).prettyText, on: paths)
     } else if !writing.quiet {

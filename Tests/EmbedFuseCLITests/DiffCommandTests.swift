@@ -23,6 +23,13 @@ import Testing
     #expect(!diff.output.contains("rows that moved most"))
   }
 
+  @Test func rowsThatDidNotMoveAreNotListed() throws {
+    let work = try Workspace()
+    try FileManager.default.copyItem(atPath: work.folder("base"), toPath: work.folder("same"))
+    let diff = try work.run("diff", "base", "same")
+    #expect(diff.code == 0 && !diff.output.contains("rows that moved most"), "\(diff.output)")
+  }
+
   @Test func printsJSONAlone() throws {
     let work = try Workspace()
     let diff = try work.run("diff", "base", "retrieval", "similarity", "--json")

@@ -87,6 +87,14 @@ import Testing
     #expect(work.added == ["fused"])
   }
 
+  @Test func anOutputThatStaysAsItIsIsToldToPrograms() throws {
+    let work = try Workspace()
+    #expect(try Self.fuse(work, "-o", "fused").code == 0)
+    let again = try Self.fuse(work, "-o", "fused", "--if-changed", "--force", "--json")
+    #expect(again.code == 0)
+    #expect(try JSON.parse(again.output) == ["output": "fused", "unchanged": true])
+  }
+
   /// The steps' inputs are pinned too, and each output is held to a manifest of its own.
   @Test func stepsAndSeveralOutputsAreLocked() throws {
     let work = try Workspace()

@@ -53,8 +53,9 @@ typedef struct {
   int is_complex;
 } ef_h5_type;
 
-/// Exit codes of the process that describes a file, besides 0: it took too much memory, or had too much to say.
-enum { EF_H5_TOO_LARGE = 2, EF_H5_TOO_LONG = 3 };
+/// Exit codes of the process that describes a file, besides 0: it took too much memory, had too much to say, or waited
+/// for nothing, as did two others before it.
+enum { EF_H5_TOO_LARGE = 2, EF_H5_TOO_LONG = 3, EF_H5_STUCK = 4 };
 
 /// Bytes that are the caller's to free. If there are none, `error` is the system's error by which they could not be had,
 /// ECANCELED if the caller wanted them no longer; where that is 0, `status` is what waitpid(2) tells of the process that

@@ -43,6 +43,10 @@ final class HDF5File: Sendable {
     case (0, 0): how = ""
     case (0, EF_H5_TOO_LARGE): how = " (it takes too much memory)"
     case (0, EF_H5_TOO_LONG): how = " (it lists more than the file can hold)"
+    case (0, EF_H5_STUCK):
+      return EmbedFuseError(
+        .inputOutput, "the process that looks at it waits without an end", path: path,
+        remedy: "start again, or copy the file to a local disk first")
     case (SIGXCPU, _): how = " (it computes without an end)"
     case (0, _): how = " (it crashes)"
     case (let signal, _) where [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP].contains(signal):
