@@ -6,7 +6,8 @@
 //          text that the path must contain
 //   WHEN   a number: from the how manieth such call on; with `!` behind it only that one; `*N`: every Nth
 //   WHAT   the name of an error number; `short`: does only part of what was asked for; `kill-input`: does what was
-//          asked for after truncating, and `touch-input`: after changing the file named by EMBEDFUSE_VICTIM
+//          asked for after truncating, and `touch-input`: after changing the file named by EMBEDFUSE_VICTIM; `hang`:
+//          never comes back, `hang-once`: only in the first process that can make the folder of that name
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -108,6 +109,8 @@ static int meet(const char *call, const char *path, int descriptor) {
       if (seen == f->from) hurt(f->what[0] == 'k');
       continue;
     }
+    if (!strcmp(f->what, "hang-once") && mkdir(getenv("EMBEDFUSE_VICTIM"), 0700)) continue;
+    while (!strncmp(f->what, "hang", 4)) pause();
     errno = number(f->what);
     return -1;
   }
